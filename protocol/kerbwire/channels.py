@@ -1,0 +1,74 @@
+"""The one channel table: what a node measures, in which unit, at which resolution, within which range.
+
+A value on the wire is an integer; physical value = raw * numerator / denominator, in `unit`. "No echo", "fault" and
+"not fitted" are values of their own, never a zero.
+"""
+
+BIN, LAMP = 0, 1
+ROLES = ("bin", "lamp")
+
+# Special values: smaller than every range, and still small integers on a 32-bit board.
+NOT_FITTED, NO_ECHO, FAULT = -(1 << 29), 1 - (1 << 29), 2 - (1 << 29)
+SPECIAL = {NOT_FITTED: "not fitted", NO_ECHO: "no echo", FAULT: "fault"}
+
+FILL, DISTANCE, TEMPERATURE, BATTERY, TILT, QUALITY = 0, 1, 2, 3, 4, 5
+LEVEL, POWER, ENERGY, LUX, HOURS, PRESENCE, SUPPLY, FAULTS = 16, 17, 18, 19, 20, 21, 22, 23
+MAX_CHANNEL = 31  # the column mask is a 32-bit number
+
+# Bits of QUALITY.
+FEW_ECHOES, SPREAD_ECHOES, BELOW_RANGE, ABOVE_RANGE, UNCORRECTED = 1, 2, 4, 8, 16
+QUALITY_FLAGS = {
+    FEW_ECHOES: "few echoes",
+    SPREAD_ECHOES: "spread echoes",
+    BELOW_RANGE: "below range",
+    ABOVE_RANGE: "above range",
+    UNCORRECTED: "no temperature correction",
+}
+
+
+class Channel:
+    """One row. `low` and `high` bound the raw value; `roles` are the kinds of node that measure it."""
+
+    __slots__ = ("denominator", "high", "ident", "low", "name", "numerator", "roles", "unit")
+
+    def __init__(
+        self,
+        ident: int,
+        name: str,
+        unit: str,
+        numerator: int,
+        denominator: int,
+        low: int,
+        high: int,
+        roles: "tuple[int, ...]",
+    ):
+        self.ident = ident
+        self.name = name
+        self.unit = unit
+        self.numerator = numerator
+        self.denominator = denominator
+        self.low = low
+        self.high = high
+        self.roles = roles
+
+
+CHANNELS = {
+    row[0]: Channel(*row)
+    for row in (
+        # id, name, unit, numerator, denominator, low, high, roles
+        (FILL, "fill", "%", 1, 1, 0, 100, (BIN,)),
+        (DISTANCE, "distance", "mm", 1, 1, 0, 12000, (BIN,)),
+        (TEMPERATURE, "temperature", "degC", 1, 2, -110, 250, (BIN, LAMP)),  # a DS18B20's -55 to +125 degC
+        (BATTERY, "battery", "V", 1, 100, 0, 2000, (BIN,)),
+        (TILT, "tilt", "deg", 1, 1, 0, 180, (BIN, LAMP)),
+        (QUALITY, "quality", "flags", 1, 1, 0, 65535, (BIN, LAMP)),
+        (LEVEL, "level", "%", 1, 1, 0, 100, (LAMP,)),
+        (POWER, "power", "W", 1, 10, 0, 20000, (LAMP,)),
+        (ENERGY, "energy", "Wh", 1, 1, 0, (1 << 31) - 8, (LAMP,)),
+        (LUX, "lux", "1/8 octave", 1, 1, 0, 160, (LAMP,)),
+        (HOURS, "hours", "h", 1, 1, 0, 1 << 20, (LAMP,)),
+        (PRESENCE, "presence", "count", 1, 1, 0, 65535, (LAMP,)),
+        (SUPPLY, "supply", "V", 1, 1, 0, 500, (LAMP,)),
+        (FAULTS, "faults", "flags", 1, 1, 0, 65535, (LAMP,)),
+    )
+}

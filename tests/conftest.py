@@ -1,0 +1,141 @@
+"""Two runtimes, one case: every `case_*.py` below this folder runs on CPython and on MicroPython.
+
+A case file is a plain module of `test_*` functions and asserts that imports only what both runtimes have. Two
+environment variables reach it: KERB_TMP, a fresh folder for each function, and KERB_VECTORS, the published vectors.
+"""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# pytest_plugins = ["kerbtools.emulator.pytest_plugin"]
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+VECTORS = TESTS / "vectors"
+MICROPYTHON_HEAP = "4M"  # cases test behaviour; heap bars have tests of their own
+MICROPYTHON_TIMEOUT_S = 100
+
+
+def micropython_command() -> list[str]:
+    """The interpreter that emulated boards use: the binary named by MICROPYTHON, or the package's."""
+    named = os.environ.get("MICROPYTHON")
+    return [named] if named else [str(Path(sys.executable).with_name("micropython"))]
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "CaseFile | None":
+    if file_path.suffix == ".py" and file_path.name.startswith("case_"):
+        return CaseFile.from_parent(parent, path=file_path)
+    return None
+
+
+class CaseFile(pytest.File):
+    """One shared case file; its results on MicroPython are fetched once, for all its functions."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        tree = ast.parse(self.path.read_text(), str(self.path))
+        names = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")]
+        self._micropython: dict[str, str] | None = None
+        for name in names:
+            yield CPythonCase.from_parent(self, name=f"{name}[cpython]", function=name)
+        for name in names:
+            yield MicroPythonCase.from_parent(self, name=f"{name}[micropython]", function=name)
+
+    def on_micropython(self, temporary: Path) -> dict[str, str]:
+        """Output by function name; "" means that it passed."""
+        if self._micropython is None:
+            environment = {
+                "MICROPYPATH": ":".join(map(str, [ROOT / "protocol", ROOT / "firmware", self.path.parent, ".frozen"])),
+                "KERB_VECTORS": str(VECTORS),
+                "PATH": os.environ.get("PATH", ""),
+            }
+            command = [*micropython_command(), "-X", f"heapsize={MICROPYTHON_HEAP}", str(TESTS / "run_cases.py")]
+            done = subprocess.run(
+                [*command, self.path.stem, str(temporary)],
+                env=environment, capture_output=True, text=True, timeout=MICROPYTHON_TIMEOUT_S, check=False,
+            )  # fmt: skip
+            results: dict[str, str] = {}
+            for part in done.stdout.split("\n@case ")[1:]:
+                head, _, output = part.partition("\n")
+                name, _, verdict = head.partition(" ")
+                results[name] = "" if verdict == "ok" else output or "failed"
+            self._crash = f"exit status {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+            self._micropython = results
+        return self._micropython
+
+    @property
+    def crash(self) -> str:
+        return self._crash
+
+
+class CPythonCase(pytest.Item):
+    def __init__(self, *, function: str, **kwargs: object):
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.function = function
+
+    def runtest(self) -> None:
+        spec = importlib.util.spec_from_file_location(f"{self.path.parent.name}_{self.path.stem}", self.path)
+        assert spec and spec.loader
+        module = importlib.util.module_from_spec(spec)
+        sys.path.insert(0, str(self.path.parent))
+        try:
+            spec.loader.exec_module(module)
+            os.environ["KERB_TMP"] = str(_fresh(self.config, self.function))
+            os.environ["KERB_VECTORS"] = str(VECTORS)
+            getattr(module, self.function)()
+        finally:
+            sys.path.remove(str(self.path.parent))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> object:
+        excinfo.traceback = excinfo.traceback.cut(path=self.path)
+        return super().repr_failure(excinfo)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name
+
+
+class CaseFailed(Exception):
+    """A shared case failed on MicroPython; the message is the board's own traceback."""
+
+
+class MicroPythonCase(pytest.Item):
+    def __init__(self, *, function: str, **kwargs: object):
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.function = function
+
+    def runtest(self) -> None:
+        assert isinstance(self.parent, CaseFile)
+        results = self.parent.on_micropython(_fresh(self.config, self.path.stem))
+        output = results.get(self.function)
+        if output is None:
+            raise CaseFailed(f"the interpreter ended before this case: {self.parent.crash}")
+        if output:
+            raise CaseFailed(output)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: object = None) -> str:
+        return str(excinfo.value) if excinfo.errisinstance(CaseFailed) else str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        return self.path, None, self.name
+
+
+def _fresh(config: pytest.Config, name: str) -> Path:
+    factory = config._tmp_path_factory  # type: ignore[attr-defined]  # a pytest.Item has no fixtures of its own
+    return factory.mktemp(name)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--run-soak", action="store_true", help="run the long sweeps too (make soak)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--run-soak"):
+        for item in items:
+            if item.get_closest_marker("soak"):
+                item.add_marker(pytest.mark.skip(reason="a long sweep: run by `make soak`"))

