@@ -14,8 +14,6 @@ from pathlib import Path
 
 import pytest
 
-# pytest_plugins = ["kerbtools.emulator.pytest_plugin"]
-
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 VECTORS = TESTS / "vectors"

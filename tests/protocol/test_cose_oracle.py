@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from kerbwire import frame
 
 HERE = Path(__file__).parent

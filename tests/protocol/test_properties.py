@@ -7,6 +7,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+
 from kerbwire import cbor, frame, line, messages, seal
 from kerbwire.ccm import Ccm
 from kerbwire.channels import CHANNELS, FAULT, NO_ECHO, NOT_FITTED

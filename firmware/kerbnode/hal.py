@@ -1,0 +1,110 @@
+"""What differs between boards, driven by the board's facts (board.json); everything else gets its hardware handed in.
+
+retained.kind  rtc_memory   machine.RTC().memory(): kept over deep sleep only, any other reset wipes it (esp32)
+               mem_backup   machine.mem_backup(): kept over any reset but power-off (rp2)
+port           esp32        says which reset it was; calibrated ADC
+               rp2          knows power-on and watchdog only, and a wake from deep sleep is one of the latter
+"""
+
+from kerbnode.retained import SIZE
+
+POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 0, 1, 2, 3, 4  # as in kerbwire.messages, which most wakes need not load
+CAUSES = ("power_on", "hard", "watchdog", "deep_sleep", "soft")
+
+WATCHDOG_MS = 30000  # the longest step between two feeds is one listen window, 10 s at most
+LONGEST_SLEEP_MS = 86400000  # a day, where the port itself has no limit
+
+_NAMES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")  # in the order of CAUSES
+
+
+class Hal:
+    """One board. machine and time are the modules, urandom(n) gives random bytes, board is board.json's content."""
+
+    def __init__(self, machine, time, urandom, board):
+        self._machine = machine
+        self._rp2 = board["port"] == "rp2"
+        self._backup = board["retained"]["kind"] == "mem_backup"
+        self._longest_sleep_ms = board["longest_sleep_ms"] or LONGEST_SLEEP_MS
+        self._watchdog = None
+        self._watchdog_sleeps = not board["watchdog"]["in_deepsleep"]
+        self.ticks_ms = time.ticks_ms
+        self.ticks_diff = time.ticks_diff
+        self.sleep_ms = time.sleep_ms
+        self.random = urandom
+
+    def start_watchdog(self):
+        """From now on 30 s without `feed` reset the board; not where it would run on in deep sleep and end it (rp2)."""
+        if self._watchdog_sleeps:
+            self._watchdog = self._machine.WDT(timeout=WATCHDOG_MS)
+
+    def feed(self):
+        if self._watchdog:
+            self._watchdog.feed()
+
+    def reset_cause(self):
+        """The hardware's cause, as a number of kerbwire.messages. On rp2 WATCHDOG may be the end of a deep sleep."""
+        cause = self._machine.reset_cause()
+        for number in range(len(_NAMES)):
+            if getattr(self._machine, _NAMES[number], None) == cause:
+                return number
+        return HARD
+
+    def may_be_wake(self):
+        """Whether this start can be the end of a deep sleep."""
+        return self.reset_cause() == (WATCHDOG if self._rp2 else DEEP_SLEEP)
+
+    def take_retained(self):
+        """The retained bytes, wiped before this returns: they serve one wake only."""
+        if not self._backup:
+            memory = self._machine.RTC()
+            data = memory.memory()
+            memory.memory(b"")
+            return data[:SIZE]
+        view = self._machine.mem_backup()
+        data = bytes(view)[:SIZE]
+        for place in range(len(view)):
+            view[place] = 0
+        return data
+
+    def keep_retained(self, data):
+        """Write the retained bytes; right before `deep_sleep` only."""
+        if not self._backup:
+            self._machine.RTC().memory(data)
+            return
+        view = self._machine.mem_backup()  # bytes, or the words of a register file: written item by item either way
+        width = SIZE // len(view) if len(view) < SIZE else 1
+        for place in range(SIZE // width):
+            view[place] = int.from_bytes(data[place * width : (place + 1) * width], "little")
+
+    def sleep_span_ms(self, wanted_ms):
+        """How much of a sleep one deep sleep of this port can do."""
+        return max(1, min(wanted_ms, self._longest_sleep_ms))
+
+    def deep_sleep(self, ms):
+        """Does not return on a board."""
+        self._machine.deepsleep(ms)
+
+    def uart(self, facts, rxbuf):
+        """The UART of a link or sensor entry in board.json. Nothing of it blocks."""
+        tx, rx = self.pin(facts["tx"]), self.pin(facts["rx"])
+        return self._machine.UART(facts["uart"], facts["baud"], tx=tx, rx=rx, timeout=0, timeout_char=0, rxbuf=rxbuf)
+
+    def power(self, facts):
+        """switch(on) of the load switch of a sensor entry; one without a power_pin is always on."""
+        number = facts.get("power_pin")
+        if number is None:
+            return lambda on: None
+        pin = self._machine.Pin(number, self._machine.Pin.OUT, value=0)
+        return lambda on: pin.value(1 if on else 0)
+
+    def pin(self, number):
+        return self._machine.Pin(number)
+
+    def adc_mv(self, facts):
+        """read() of the millivolts at an ADC pin."""
+        adc = self._machine.ADC(self._machine.Pin(facts["pin"]))
+        if self._rp2:
+            full_scale_mv = facts["full_scale_mv"]
+            return lambda: adc.read_u16() * full_scale_mv // 65535
+        adc.atten(self._machine.ADC.ATTN_11DB)
+        return lambda: adc.read_uv() // 1000

@@ -1,0 +1,45 @@
+"""A serial link: a UART, framed by kerbwire.line."""
+
+from kerbwire import line
+
+POLL_MS = 5  # between looks at the UART: its buffer of RECEIVE_BUFFER bytes fills in 44 ms at 115,200 baud
+RECEIVE_BUFFER = 512  # bytes: two frames of the largest size
+MAX_WRITES = 16  # attempts to hand a frame to a UART that takes it in parts
+
+
+class Serial:
+    """uart has any, read and write; hal has ticks_ms, ticks_diff and sleep_ms. Nothing here waits without an end."""
+
+    def __init__(self, uart, hal):
+        self._uart = uart
+        self._hal = hal
+        self._reader = line.Reader()
+        self._frames = []
+
+    @property
+    def noise(self):
+        return self._reader.noise
+
+    def send(self, frame):
+        """Hand a frame to the UART. Parts that it does not take are lost, as on any line."""
+        data = line.encode(frame)
+        for _ in range(MAX_WRITES):
+            data = data[self._uart.write(data) or 0 :]
+            if not data:
+                return
+            self._hal.sleep_ms(POLL_MS)
+
+    def receive(self, timeout_ms):
+        """The next frame, or None when timeout_ms are over."""
+        hal = self._hal
+        start = hal.ticks_ms()
+        while not self._frames:
+            waiting = self._uart.any()
+            if waiting:
+                self._frames = self._reader.feed(self._uart.read(min(waiting, RECEIVE_BUFFER)) or b"")
+            else:
+                left_ms = timeout_ms - hal.ticks_diff(hal.ticks_ms(), start)
+                if left_ms <= 0:
+                    return None
+                hal.sleep_ms(min(POLL_MS, left_ms))
+        return self._frames.pop(0)

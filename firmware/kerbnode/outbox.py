@@ -1,0 +1,266 @@
+"""Records on flash until the gateway has committed them, and after that until their place is needed.
+
+    /node/outbox/LIFE/XXXXXXXX   a segment: at most 32 records with consecutive numbers from hexadecimal XXXXXXXX on
+    /node/outbox/LIFE/state      what is acknowledged and what is in flight; losing it costs sends, never a record
+
+A segment is a row of chunks: length (2 bytes), CRC-32 (4), CBOR array [time, boot, values]; boot is 0 where the time is
+UTC. What does not check out ends its segment. firmware/OUTBOX.md has the laws.
+"""
+
+from binascii import crc32
+
+from kerbnode import flash
+from kerbwire import cbor
+
+SEGMENT_RECORDS = 32  # 512 bytes to 1 KB: the size at which appending wears flash least (0.15 erases a record)
+MAX_RECORD = 96  # bytes of one record's CBOR: a whole segment fits flash.MAX_FILE
+MAX_IN_FLIGHT = 8  # reports remembered as sent: as many as an ack lists
+MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
+
+_HEAD = 6
+_STATE = "state"
+
+
+class Outbox:
+    """The records of one life. declare_gap(first, count) is called before unacknowledged records are dropped.
+
+    dropped: unacknowledged records overwritten. stale: records of earlier lives removed: they cannot be sent, since a
+    record belongs to its life.
+    """
+
+    def __init__(self, folder, capacity_segments, declare_gap):
+        self._root = folder
+        self._capacity = capacity_segments
+        self._declare_gap = declare_gap
+        self._folder = ""
+        self._segments = []  # first numbers, ascending
+        self._tail_end = None  # the number that the newest segment can take next; None: it takes no more
+        self._acked = []  # [first, end), ascending, disjoint
+        self._in_flight = []  # [sequence number, first, count], oldest first
+        self._changed = False
+        self._sizes = {}  # records in a segment, by its first number, as far as known
+        self._cached = (None, b"")  # one segment and its bytes
+        self.dropped = 0
+        self.stale = 0
+
+    def open(self, life):
+        """Find the records of this life; remove those of any other. Returns the number after the newest record."""
+        flash.make_folder(self._root)
+        name = _hex(life)
+        for other in flash.names(self._root):
+            if other != name:
+                self._remove_other(self._root + "/" + other)
+        self._folder = self._root + "/" + name
+        flash.make_folder(self._folder)
+        self._segments = _segment_names(self._folder)
+        self._load_state()
+        end = self._acked[-1][1] if self._acked else 0
+        if self._segments:
+            first = self._segments[-1]
+            data = flash.read(self._path(first)) or b""
+            count, size = _scan(data)
+            self._sizes[first] = count
+            self._tail_end = first + count if size == len(data) and count < SEGMENT_RECORDS else None
+            end = max(end, first + count)
+        return end
+
+    def append(self, index, time, boot, values):
+        """Keep a record: it is on flash when this returns. index only rises, so nothing is appended to a torn tail."""
+        body = cbor.encode([time, boot, values])
+        if len(body) > MAX_RECORD:
+            raise ValueError("record over %d bytes" % MAX_RECORD)
+        chunk = len(body).to_bytes(2, "big") + crc32(body).to_bytes(4, "big") + body
+        fresh = self._tail_end != index or index - self._segments[-1] >= SEGMENT_RECORDS
+        if fresh:
+            while len(self._segments) >= self._capacity:
+                self._make_room()
+        segment = index if fresh else self._segments[-1]
+        self._cached = (None, b"")
+        flash.append(self._path(segment), chunk, fresh)
+        if fresh:
+            self._segments.append(index)
+        self._tail_end = index + 1
+        self._sizes[segment] = self._tail_end - segment
+
+    def pending(self, limit):
+        """How many records are not acknowledged, counted up to limit."""
+        count = 0
+        for _ in self._unacknowledged():
+            count += 1
+            if count >= limit:
+                break
+        return count
+
+    def next_run(self, most):
+        """Records for one report: [(index, time, boot, values)], oldest first, at most `most`; empty if none wait.
+
+        Consecutive, of one boot or all in UTC, times not falling. What is in flight comes last: its ack may be late.
+        """
+        return self._run(most, False) or self._run(most, True)
+
+    def sent(self, seq, first, count):
+        """A report with these records has left."""
+        self._in_flight.append([seq, first, count])
+        del self._in_flight[:-MAX_IN_FLIGHT]
+        self._changed = True
+
+    def settle(self, committed, echo):
+        """Take an ack: what it lists is acknowledged, what it has passed over will be sent again. Returns the numbers
+        of reports that are newly committed."""
+        done = []
+        left = []
+        for seq, first, count in self._in_flight:
+            if seq in committed:
+                self._acknowledge(first, first + count)
+                done.append(seq)
+            elif seq > echo:
+                left.append([seq, first, count])
+        if len(left) != len(self._in_flight):
+            self._in_flight = left
+            self._changed = True
+        return done
+
+    def give_up(self, index):
+        """A record that no report can carry: declared as a gap, and out of the way."""
+        self._declare_gap(index, 1)
+        self.dropped += 1
+        self._acknowledge(index, index + 1)
+
+    def save(self):
+        """Write the state if it has changed: once an exchange is enough, since losing it costs no record."""
+        if self._changed:
+            flat = [number for piece in self._acked for number in piece]
+            flying = [number for sent in self._in_flight for number in sent]
+            flash.replace(self._folder + "/" + _STATE, {0: flat, 1: flying, 2: self.dropped})
+            self._changed = False
+
+    def _run(self, most, in_flight_too):
+        run = []
+        for index, segment in self._unacknowledged():
+            if not in_flight_too and self._flies(index):
+                if run:
+                    break
+                continue
+            time, boot, values = self._record(segment, index - segment)
+            if run and (index != run[-1][0] + 1 or boot != run[-1][2] or time < run[-1][1]):
+                break
+            run.append((index, time, boot, values))
+            if len(run) >= most:
+                break
+        return run
+
+    def _unacknowledged(self):
+        """(index, its segment) of each, oldest first. Touches a segment only if it is not known to be acknowledged."""
+        for segment, after in self._spans():
+            if after is not None and self._is_acked(segment, after):
+                continue
+            waits = False
+            for index in range(segment, segment + self._size(segment)):
+                if not self._is_acked(index, index + 1):
+                    waits = True
+                    yield index, segment
+            if not waits and after is not None:
+                self._acknowledge(segment, after)  # over the gap behind it: this segment need not be read again
+
+    def _spans(self):
+        """(first number, first number of the next segment or None) of each segment."""
+        return [(first, after) for first, after in zip(self._segments, self._segments[1:] + [None])]
+
+    def _size(self, segment):
+        if segment not in self._sizes:
+            self._sizes[segment] = _scan(flash.read(self._path(segment)) or b"")[0]
+        return self._sizes[segment]
+
+    def _record(self, segment, place):
+        """[time, boot, values] of one record. The bytes of its segment are kept for the next one."""
+        if self._cached[0] != segment:
+            self._cached = (segment, flash.read(self._path(segment)) or b"")
+        data = self._cached[1]
+        at = 0
+        for _ in range(place):
+            at += _HEAD + (data[at] << 8 | data[at + 1])
+        return cbor.decode(data[at + _HEAD : at + _HEAD + (data[at] << 8 | data[at + 1])])
+
+    def _make_room(self):
+        """Remove the oldest segment that is all acknowledged; else the oldest, its waiting records declared a gap."""
+        oldest = self._segments[0]
+        for segment, after in self._spans():
+            if after is not None and self._is_acked(segment, after):
+                oldest = segment
+                break
+        numbers = range(oldest, oldest + self._size(oldest))
+        lost = [index for index in numbers if not self._is_acked(index, index + 1)]
+        if lost:
+            self._declare_gap(lost[0], lost[-1] - lost[0] + 1)
+            self.dropped += len(lost)
+        flash.remove(self._path(oldest))
+        self._segments.remove(oldest)
+        self._sizes.pop(oldest)
+        self._acknowledge(0, self._segments[0] if self._segments else oldest)  # nothing below is held any more
+
+    def _remove_other(self, path):
+        for first in _segment_names(path):
+            self.stale += _scan(flash.read(path + "/" + _name(first)) or b"")[0]
+        flash.remove_tree(path)
+
+    def _load_state(self):
+        state = flash.load(self._folder + "/" + _STATE)
+        if isinstance(state, dict) and sorted(state) == [0, 1, 2]:
+            flat, flying, self.dropped = state[0], state[1], state[2]
+            self._acked = [[flat[i], flat[i + 1]] for i in range(0, len(flat), 2)]
+            self._in_flight = [flying[i : i + 3] for i in range(0, len(flying), 3)]
+
+    def _path(self, first):
+        return self._folder + "/" + _name(first)
+
+    def _flies(self, index):
+        return any(first <= index < first + count for _, first, count in self._in_flight)
+
+    def _is_acked(self, first, end):
+        return any(low <= first and end <= high for low, high in self._acked)
+
+    def _acknowledge(self, first, end):
+        joined = []
+        for low, high in self._acked:
+            if high < first or low > end:
+                joined.append([low, high])
+            else:
+                first, end = min(low, first), max(high, end)
+        joined.append([first, end])
+        joined.sort()
+        self._acked = joined[:MAX_RANGES]
+        self._changed = True
+
+
+def _scan(data):
+    """(how many chunks check out from the start on, where they end)"""
+    count = at = 0
+    while count < SEGMENT_RECORDS and at + _HEAD <= len(data):
+        size = data[at] << 8 | data[at + 1]
+        end = at + _HEAD + size
+        if not 0 < size <= MAX_RECORD or end > len(data):  # a tail of zeros would check out as an empty chunk
+            break
+        if crc32(data[at + _HEAD : end]) != int.from_bytes(data[at + 2 : at + _HEAD], "big"):
+            break
+        count += 1
+        at = end
+    return count, at
+
+
+def _name(first):
+    return "%08x" % first
+
+
+def _hex(life):
+    return "".join(["%02x" % byte for byte in life])
+
+
+def _segment_names(path):
+    firsts = []
+    for name in flash.names(path):
+        try:
+            if len(name) == 8:
+                firsts.append(int(name, 16))
+        except ValueError:
+            pass  # not a segment
+    return sorted(firsts)

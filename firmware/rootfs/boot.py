@@ -1,0 +1,1 @@
+# Nothing to set up: main.py runs the node.

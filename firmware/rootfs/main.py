@@ -1,0 +1,3 @@
+import kerbnode.app
+
+kerbnode.app.main()

@@ -1,0 +1,55 @@
+"""Bundles: the same sources give the same bytes, and a board imports them."""
+
+import hashlib
+import json
+
+import pytest
+
+from kerbtools import boards, bundle
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.mark.parametrize("board", boards.names())
+def test_the_same_sources_give_the_same_bytes(tmp_path, board):
+    first = contents(bundle.build(board, "bin", tmp_path / "first"))
+    (tmp_path / "second").mkdir()
+    (tmp_path / "second" / "stale").write_text("from another build")
+    second = contents(bundle.build(board, "bin", tmp_path / "second"))
+    assert first == second
+    manifest = json.loads(first["bundle.json"])
+    assert (manifest["board"], manifest["role"], manifest["mpy"]) == (board, "bin", bundle.MPY_VERSION)
+    assert manifest["files"] == {
+        path: hashlib.sha256(data).hexdigest() for path, data in first.items() if path != "bundle.json"
+    }
+    assert json.loads(first["board.json"]) == boards.load(board).on_board()
+    assert {"lib/kerbwire/cbor.mpy", "lib/kerbnode/__init__.mpy"} <= set(first)
+
+
+def test_a_bundle_names_no_path_of_the_machine_that_built_it(tmp_path):
+    folder = bundle.build("pico_w", "bin", tmp_path / "bundle")
+    source = str(boards.boards_folder().parent).encode()
+    for path, data in contents(folder).items():
+        assert source not in data, path
+        assert str(tmp_path).encode() not in data, path
+
+
+def test_every_module_of_a_bundle_loads_on_the_board(emulated_board, tmp_path):
+    files = contents(bundle.build("esp32_c3", "bin", tmp_path / "bundle"))
+    modules = [p[4:-4].replace("/", ".").removesuffix(".__init__") for p in files if p.startswith("lib/kerbwire/")]
+    files["main.py"] = "\n".join(f"import {name}" for name in modules).encode() + b"\nprint('loaded')"
+    board = emulated_board("esp32_c3", files=files)
+    board.start()
+    board.world.advance(1)
+    assert board.console[-1] == "loaded"
+
+
+def test_an_unknown_role_and_a_module_that_does_not_compile(tmp_path):
+    with pytest.raises(bundle.BundleError, match="choose one of: bin"):
+        bundle.build("pico_w", "kettle", tmp_path / "bundle")
+    source = tmp_path / "wrong.py"
+    source.write_text("def f(:\n")
+    with pytest.raises(bundle.BundleError, match=r"wrong\.py does not compile"):
+        bundle.compile_module(source, "wrong.py")

@@ -1,0 +1,60 @@
+"""Settings: nothing in config.json can stop a node."""
+
+from rig import folder, write
+
+from kerbnode import config
+
+DEFAULTS = {row[0]: row[1] for row in config.SETTINGS}
+
+
+def one(name, value):
+    """A config.json of one setting; value as it stands in the text."""
+    return '{"' + name + '": ' + str(value) + "}"
+
+
+def test_the_table_is_sound():
+    assert len(DEFAULTS) == len(config.SETTINGS)
+    for _, default, low, high in config.SETTINGS:
+        assert low <= default <= high
+
+
+def test_no_file_and_an_empty_object_are_the_defaults():
+    assert config.read(folder() + "/config.json") == (DEFAULTS, [])
+    assert config.parse("{}") == (DEFAULTS, [])
+
+
+def test_every_setting_takes_its_bounds_and_refuses_what_lies_beyond():
+    for name, default, low, high in config.SETTINGS:
+        for value in (low, high):
+            settings, complaints = config.parse(one(name, value))
+            if name not in ("empty_mm", "full_mm"):  # whose bounds overlap
+                assert settings[name] == value and complaints == []
+        for bad in (low - 1, high + 1, "true", "null", '"5"', "1.5", "[1]", "{}"):
+            settings, complaints = config.parse(one(name, bad))
+            assert settings[name] == default and len(complaints) == 1 and name in complaints[0]
+
+
+def test_an_unknown_key_is_told_and_harms_nothing():
+    settings, complaints = config.parse('{"interval_s": 900, "intervall": 5}')
+    assert settings["interval_s"] == 900
+    assert complaints == ["unknown setting intervall"]
+
+
+def test_a_bin_that_is_full_below_its_floor_gets_the_default_geometry():
+    settings, complaints = config.parse('{"empty_mm": 500, "full_mm": 500}')
+    assert settings == DEFAULTS and len(complaints) == 1
+
+
+def test_what_is_no_object_leaves_the_defaults():
+    for text in ("", "{", "[]", "7", "null", '"a"', "\x00", "{}" + " " * 5000, '{"a":1}}'):
+        settings, complaints = config.parse(text)
+        assert settings == DEFAULTS and len(complaints) == 1
+    write(folder() + "/config.json", b"\xff\xfe{}")
+    assert config.read(folder() + "/config.json")[0] == DEFAULTS
+
+
+def test_the_digest_tells_effective_settings_apart():
+    digest = config.digest(DEFAULTS)
+    assert len(digest) == 8
+    assert config.digest(config.parse('{"unknown": 1}')[0]) == digest
+    assert config.digest(config.parse('{"echoes": 5}')[0]) != digest

@@ -1,0 +1,293 @@
+"""One exchange with a gateway's end that behaves, is silent, loses answers, restarts, or is somebody else."""
+
+from rig import UTC, Air, Gateway, Random, Time, folder, identity
+
+from kerbnode.clock import Clock
+from kerbnode.counters import Counters
+from kerbnode.exchange import Exchange
+from kerbnode.outbox import Outbox
+from kerbnode.pace import Pace
+from kerbnode.session import MAX_BAD_FRAMES, Session
+from kerbwire import messages
+from kerbwire.messages import Ack, Hello
+
+SETTINGS = {"report_records": 24, "reports_per_wake": 8, "tries": 2, "ack_timeout_ms": 3000}
+
+
+class Lines:
+    def __init__(self):
+        self.all = []
+
+    def line(self, *words):
+        self.all.append(words)
+
+    def note(self, *words):
+        self.all.append(("note",) + words)  # noqa: RUF005
+
+
+class Bench:
+    """Everything that an exchange is handed, over real flash files; `wake` starts the next one."""
+
+    def __init__(self, gateway, **settings):
+        self.gateway = gateway
+        self.settings = dict(SETTINGS)
+        self.settings.update(settings)
+        self.journal = Lines()
+        self.counters = Counters(folder(), 16, 32)
+        self.counters.open()
+        self.outbox = Outbox(folder() + "/outbox", 64, self.counters.declare_gap)
+        self.counters.reboot(Random(), self.outbox.open)
+        self.pace = Pace()
+        self.wake()
+
+    def wake(self):
+        self.time = Time()
+        self.time.feed = lambda: None
+        self.air = Air(self.gateway, self.time)
+        self.clock = Clock(self.time.ticks_ms, self.time.ticks_diff)
+        self.session = Session(identity(), self.counters.life, self.counters.take_seq)
+        self.exchange = Exchange(
+            session=self.session,
+            link=self.air,
+            hal=self.time,
+            clock=self.clock,
+            counters=self.counters,
+            outbox=self.outbox,
+            pace=self.pace,
+            settings=self.settings,
+            journal=self.journal,
+            make_hello=self.make_hello,
+        )
+
+    def make_hello(self, challenge):
+        gaps = list(self.counters.gaps)
+        return Hello(0, "bench", "0", bytes(8), 0, self.counters.boot_count, bytes(8), 0, gaps, challenge)
+
+    def take(self, count, boot=0, **values):
+        for _ in range(count):
+            index = self.counters.take_index()
+            time = (UTC if not boot else 0) + 3600 * index
+            self.outbox.append(index, time, boot, values or {0: index % 101, 2: 40 + index % 7, 5: 0})
+
+    def confirmed(self):
+        assert self.exchange.hello(True)
+        return self
+
+    def committed(self):
+        assert self.gateway.trouble == []
+        return sorted([index for life, index in self.gateway.records if life == self.counters.life])
+
+
+def test_hello_answers_the_challenge_and_confirms_the_life():
+    bench = Bench(Gateway(UTC))
+    assert not bench.counters.confirmed
+    assert bench.exchange.hello(True)
+    assert bench.counters.confirmed
+    assert [m.challenge is None for m in bench.gateway.messages] == [True, False]
+    assert bench.clock.utc() == UTC
+    assert bench.journal.all == [("sent", "hello", 0), ("sent", "hello", 1), ("confirmed", 1)]
+
+
+def test_hello_of_a_known_life_is_answered_at_once_and_clears_its_gaps():
+    bench = Bench(Gateway()).confirmed()
+    bench.counters.declare_gap(3, 4)
+    assert bench.exchange.hello(False)
+    assert bench.gateway.messages[-1].gaps == [(3, 4)]
+    assert bench.counters.gaps == [] and len(bench.air.sent) == 3
+
+
+def test_without_an_answer_hello_ends_in_time_and_backs_off():
+    bench = Bench(Gateway())
+    bench.gateway.deaf = 99
+    assert not bench.exchange.hello(True)
+    assert len(bench.air.sent) == 2 and bench.time.now_ms == 6000
+    assert not bench.counters.confirmed
+    assert bench.pace.wait_intervals == 1
+
+
+def test_a_lost_challenge_costs_a_try():
+    bench = Bench(Gateway())
+    bench.gateway.silent = 1
+    assert bench.exchange.hello(True)
+    assert [m.challenge is None for m in bench.gateway.messages] == [True, True, False]
+
+
+def test_a_gateway_that_only_challenges_is_left_alone():
+    gateway = Gateway()
+    gateway.answer = lambda life, seq, message: [gateway.seal(life, messages.Challenge(seq, b"%08d" % seq))]
+    bench = Bench(gateway)
+    assert not bench.exchange.hello(True)
+    assert len(bench.air.sent) == 4
+
+
+def test_a_day_of_records_goes_in_one_report():
+    bench = Bench(Gateway(UTC)).confirmed()
+    bench.take(24)
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(24))
+    assert len(bench.air.sent) == 3
+    assert bench.outbox.pending(100) == 0
+    assert bench.journal.all[-2:] == [("sent", "report", 2), ("committed", 2)]
+    report = bench.gateway.messages[-1]
+    assert report.boot is None and [r.time for r in report.records] == [UTC + 3600 * i for i in range(24)]
+
+
+def test_a_backlog_goes_in_full_reports_and_leaves_less_than_one():
+    bench = Bench(Gateway()).confirmed()
+    bench.take(110)
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(96))
+    assert bench.outbox.pending(100) == 14
+    assert [len(m.records) for m in bench.gateway.messages[2:]] == [48, 48]
+
+
+def test_a_wake_sends_a_bounded_number_of_reports_and_a_day_of_frames():
+    bench = Bench(Gateway(), report_records=1, reports_per_wake=3).confirmed()
+    for _ in range(3):
+        bench.take(1, **{})
+        bench.counters.take_index()  # a hole: each record is a report of its own
+    bench.take(2)
+    assert bench.exchange.reports()
+    assert len(bench.air.sent) == 2 + 3
+    bench.pace.spent = 15
+    bench.wake()
+    bench.take(1)
+    bench.counters.take_index()
+    bench.take(1)
+    assert bench.exchange.reports() and len(bench.air.sent) == 1
+    assert bench.pace.wait_intervals == 0
+
+
+def test_a_lost_ack_costs_one_more_frame_under_a_new_number():
+    bench = Bench(Gateway()).confirmed()
+    bench.take(24)
+    bench.gateway.silent = 1
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(24))
+    assert bench.journal.all[-4:] == [
+        ("sent", "report", 2), ("sent", "report", 3), ("committed", 2), ("committed", 3),
+    ]  # fmt: skip
+
+
+def test_an_ack_a_report_late_triggers_no_resend():
+    bench = Bench(Gateway(), tries=1).confirmed()
+    bench.take(24)
+    bench.gateway.silent = 1
+    assert not bench.exchange.reports()
+    bench.take(24)
+    bench.wake()
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(48)) and bench.outbox.pending(100) == 0
+    assert len(bench.air.sent) == 1
+
+
+def test_a_lost_report_is_sent_again_after_the_one_that_arrived():
+    bench = Bench(Gateway(), tries=1).confirmed()
+    bench.take(24)
+    bench.gateway.deaf = 1
+    assert not bench.exchange.reports()
+    bench.take(24)
+    bench.wake()
+    assert bench.exchange.reports()
+    assert [m.records[0].index for m in bench.gateway.messages[2:]] == [24, 0]
+    assert bench.committed() == list(range(48))
+
+
+def test_silence_ends_the_exchange_and_nothing_is_lost():
+    bench = Bench(Gateway()).confirmed()
+    bench.take(60)
+    bench.gateway.deaf = 99
+    assert not bench.exchange.reports()
+    assert bench.time.now_ms <= 6000 + 1000
+    assert bench.pace.level == 1 and bench.pace.unanswered == 2
+    bench.gateway.deaf = 0
+    bench.wake()
+    bench.settings["report_records"] = 1
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(60))
+
+
+def test_a_gateway_that_restarts_is_believed_again():
+    bench = Bench(Gateway()).confirmed()
+    bench.take(24)
+    bench.gateway.restart(b"restored")
+    assert bench.exchange.reports()
+    assert bench.session.instance == b"restored"
+
+
+def test_a_store_that_was_lost_is_told_by_hello():
+    bench = Bench(Gateway()).confirmed()
+    bench.gateway = bench.air.gateway = Gateway(instance=b"new card")
+    bench.take(24)
+    assert not bench.exchange.reports()
+    bench.wake()
+    assert bench.exchange.hello(False) and bench.exchange.reports()
+    assert bench.committed() == list(range(24))
+
+
+def test_uptimes_go_with_the_boot_they_belong_to():
+    bench = Bench(Gateway(), report_records=1).confirmed()
+    bench.take(2, boot=1)  # this boot
+    bench.take(2, boot=9)  # another one, of which nobody knows when it ended
+    bench.take(2)
+    assert bench.exchange.reports()
+    first, second, third = bench.gateway.messages[2:]
+    assert (first.boot, first.uptime_now) == (1, bench.time.now_ms // 1000)
+    assert (second.boot, second.uptime_now) == (9, second.records[-1].time)
+    assert (third.boot, third.uptime_now) == (None, None)
+
+
+def test_time_comes_from_the_answer_to_the_latest_frame_only():
+    gateway = Gateway(UTC)
+    bench = Bench(gateway).confirmed()
+    bench.wake()
+    held = []
+    gateway.answer = lambda life, seq, message: held.append(seq) or []
+    bench.take(24)
+    assert not bench.exchange.reports()
+    bench.wake()
+    first = bench.counters.next_seq
+    gateway.answer = lambda life, seq, message: [gateway.seal(life, Ack(first, [first], UTC))] if seq > first else []
+    assert not bench.exchange.reports()
+    assert bench.clock.utc() is None  # it echoed the frame before the latest
+
+
+def test_strangers_end_the_window_after_eight_frames():
+    bench = Bench(Gateway()).confirmed()
+    bench.take(24)
+    bench.gateway.answer = lambda life, seq, message: [b"noise that is no frame"] * 20
+    bench.time.now_ms = 0
+    assert not bench.exchange.reports()
+    assert sum(bench.session.refused.values()) == 2 * MAX_BAD_FRAMES
+    assert bench.time.now_ms == 2 * MAX_BAD_FRAMES * bench.air.delay_ms
+
+
+def test_an_answer_among_noise_is_found():
+    bench = Bench(Gateway())
+    hear = bench.gateway.hear
+    bench.gateway.hear = lambda data: [b"", b"noise", data] + hear(data)  # noqa: RUF005
+    assert bench.exchange.hello(True)
+
+
+def test_a_record_that_no_report_can_carry_does_not_block_the_others():
+    bench = Bench(Gateway(), report_records=1).confirmed()
+    bench.take(2)
+    bench.take(1, **{})
+    bench.outbox.append(bench.counters.take_index(), UTC + 10**6, 0, {0: 5000})
+    bench.outbox.append(bench.counters.take_index(), UTC + 2 * 10**6, 0, {0: 50})
+    bench.settings["reports_per_wake"] = 16
+    assert bench.exchange.reports()
+    assert bench.committed() == [0, 1, 2, 4]
+    assert bench.counters.gaps == [[3, 1]] and bench.outbox.dropped == 1
+
+
+def test_reports_too_long_for_a_frame_are_split():
+    bench = Bench(Gateway(), report_records=1).confirmed()
+    for i in range(48):  # all channels, no two values alike
+        values = {0: i * 37 % 101, 1: i * 5077 % 12001, 2: i * 91 % 250, 3: i * 771 % 2000, 5: i * 31337 % 65536}
+        index = bench.counters.take_index()
+        bench.outbox.append(index, UTC + 3600 * i + i * i * 17, 0, values)
+    bench.settings["reports_per_wake"] = 16
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(48))
+    assert len(bench.air.sent) > 3

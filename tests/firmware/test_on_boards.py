@@ -1,0 +1,171 @@
+"""The firmware as it runs: real MicroPython, LittleFS and resets, with a gateway's end on the link."""
+
+import random
+
+import pytest
+from peer import Peer
+from rig import NODE, SECRET
+
+from kerbtools.emulator import Identity
+
+BOARDS = ("esp32_c3", "pico_w")
+TEARS = ("all", "half", "garbage")
+HOUR_S = 3600
+CUTS = 24  # flash writes of a wake or a boot at which the power fails; a boot makes about 20
+
+
+@pytest.fixture
+def node(emulated_board):
+    """A provisioned board with these settings, off. It keeps every console line."""
+
+    def make(name, **settings):
+        lines = []
+        board = emulated_board(
+            name,
+            identity=Identity(node=NODE, secret=SECRET, epoch=1),
+            config=settings,
+            on_line=lambda _, text: lines.append(text.split()),
+        )
+        board.said = lambda word: [words for words in lines if words[0] == word]
+        return board
+
+    return make
+
+
+def check(board, gateway=None):
+    """What may never happen: a number used twice within a life, a crash, a taken record that a gateway did not get."""
+    lives = [words[1] for words in board.said("boot")]
+    assert [words for words in board.said("note") if words[1] == "crash"] == []
+    taken = [(words[1], int(words[2])) for words in board.said("taken")]
+    assert len(set(taken)) == len(taken)
+    for life in set(lives):
+        starts = [(int(w[2]), int(w[3])) for w in board.said("boot") if w[1] == life]
+        assert starts == sorted(starts)
+    if gateway:
+        assert gateway.trouble == []
+        committed = {(life.hex(), index) for life, index in gateway.records}
+        assert set(taken) <= committed
+    return taken
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_day_in_the_field_is_one_hello_and_one_report(node, name):
+    board = node(name)
+    with Peer(board) as peer:
+        board.start()
+        board.world.advance(25 * HOUR_S)
+        assert [words[1] for words in board.said("sent")] == ["hello", "hello", "report"]
+        assert len(board.said("committed")) == 1
+    assert len(peer.gateway.records) == 24
+    records = [peer.gateway.records[key] for key in sorted(peer.gateway.records)]
+    assert [r.time - board.world.start_utc for r in records[1:]] == [HOUR_S * (i + 1) for i in range(23)]
+    assert all(set(r.values) >= {0, 2, 5} and 0 <= r.values[0] <= 100 for r in records)
+    check(board)
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_levels_are_those_of_the_bin(node, name):
+    board = node(name, report_records=1, empty_mm=1200, full_mm=200)
+    with Peer(board) as peer:
+        board.start()
+        board.world.advance(6 * HOUR_S + 60)
+        truth = board.truth()
+    newest = peer.gateway.records[max(peer.gateway.records)]
+    assert abs(newest.values[2] / 2 - truth.temperature_c) < 3
+    assert abs((1200 - truth.distance_mm) / 10 - newest.values[0]) < 6
+
+
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(1, 11))])
+@pytest.mark.parametrize("name", BOARDS)
+def test_fifty_resets_at_random_moments_lose_and_repeat_nothing(node, name, seed):
+    dice = random.Random(f"resets/{name}/{seed}")
+    board = node(name, report_records=3, ack_timeout_ms=100)
+    world = board.world
+    with Peer(board, loss=0.1, seed=seed) as peer:
+        board.start()
+        for _ in range(50):
+            if dice.random() < 0.8:  # in a wake, which is a few seconds an hour
+                now_s = world.now() - world.start_utc
+                world.advance(HOUR_S - now_s % HOUR_S + dice.choice([0.05, 0.3, 1.0, 4.0]) * dice.random())
+            else:
+                world.advance(HOUR_S * dice.random())
+            if dice.random() < 0.5:
+                board.reset()
+            else:
+                board.cut_power(at_write=dice.randrange(1, CUTS), tear=dice.choice(TEARS))
+                world.advance(2 * HOUR_S * dice.random())
+                board.cut_power()
+                board.restore_power()
+        peer.loss = 0
+        world.advance(30 * HOUR_S)
+    newest = len(board.said("taken")) - 4  # fewer than a report may wait
+    taken = [(words[1], int(words[2])) for words in board.said("taken")][:newest]
+    assert len(taken) > 50 and len({life for life, _ in taken}) == 1
+    assert set(taken) <= {(life.hex(), index) for life, index in peer.gateway.records}
+    assert peer.gateway.trouble == []
+    check(board)
+    assert board.starts > 100
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_wiped_flash_draws_a_new_life_and_loses_none_of_its_records(node, name):
+    board = node(name, report_records=1)
+    with Peer(board) as peer:
+        board.start()
+        board.world.advance(5 * HOUR_S)
+        board.cut_power()
+        board.wipe_flash()
+        board.restore_power()
+        board.world.advance(5 * HOUR_S)
+        assert len({words[1] for words in board.said("boot")}) == 2
+        check(board, peer.gateway)
+    assert len(peer.gateway.records) >= 10
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_power_cut_at_each_flash_write_of_a_start_always_boots_again(node, name):
+    cut_at_each_write(node, name, [TEARS[write % 3] for write in range(CUTS)])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("tear", TEARS)
+@pytest.mark.parametrize("name", BOARDS)
+def test_each_of_those_cuts_with_each_tear(node, name, tear):
+    cut_at_each_write(node, name, [tear] * 3 * CUTS)
+
+
+def cut_at_each_write(node, name, tears):
+    board = node(name, report_records=2, ack_timeout_ms=100)
+    with Peer(board) as peer:
+        for write, tear in enumerate(tears, 1):
+            before = len(board.said("taken"))
+            board.flash.restore()
+            board.cut_power(at_write=write, tear=tear)
+            board.start()
+            board.world.advance(HOUR_S + 60)
+            board.cut_power()
+            board.restore_power()
+            board.world.advance(60)
+            assert len(board.said("taken")) > before
+            board.cut_power()
+        board.restore_power()
+        board.world.advance(5 * HOUR_S)
+        check(board)
+        unreported = board.said("taken")[-2:]
+        taken = [(words[1], int(words[2])) for words in board.said("taken") if words not in unreported]
+        assert set(taken) <= {(life.hex(), index) for life, index in peer.gateway.records}
+        assert peer.gateway.trouble == []
+    assert len({words[1] for words in board.said("boot")}) == 1
+
+
+@pytest.mark.parametrize("name", BOARDS)
+def test_a_silent_gateway_costs_no_record_and_little_radio(node, name):
+    board = node(name, ack_timeout_ms=100)
+    board.start()
+    board.world.advance(3 * 24 * HOUR_S)
+    assert len(board.said("sent")) == 2 * 7  # at hours 0, 1, 3, 7, 15, 31, 55
+    with Peer(board) as peer:
+        board.world.advance(2 * 24 * HOUR_S)
+        check(board)
+    taken = {(words[1], int(words[2])) for words in board.said("taken")[:-24]}
+    assert taken <= {(life.hex(), index) for life, index in peer.gateway.records}

@@ -1,0 +1,236 @@
+"""Counters and outbox against a model, with the power failing at any change of flash, and flash that tears."""
+
+import pytest
+from cutflash import TEARS, CutFlash, PowerCut
+from hypothesis import settings, strategies
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from kerbnode import flash
+from kerbnode.counters import Counters
+from kerbnode.outbox import Outbox
+from kerbnode.retained import State, unpack
+
+
+class Node:
+    """A node's use of counters and outbox, and what a world may say about it.
+
+    model: (life, index) of every record that was taken and is neither acknowledged nor declared lost. The rest are facts
+    that may never repeat.
+    """
+
+    def __init__(self, capacity=4):
+        self.flash = CutFlash()
+        self.capacity = capacity
+        self.lives = 0
+        self.retained = b""
+        self.used_seqs = set()
+        self.used_indices = set()
+        self.declared = set()
+        self.model = set()
+        self.reports = {}
+        self.counters = None
+
+    def random(self, size):
+        self.lives += 1
+        return self.lives.to_bytes(size, "big")
+
+    def declare_gap(self, first, count):
+        self.counters.declare_gap(first, count)
+        self.model -= {(self.counters.life, index) for index in range(first, first + count)}
+
+    def start(self):
+        """A boot, or the wake that retained memory allows."""
+        state, _ = unpack(self.retained)
+        self.retained = b""
+        self.counters = Counters("", 8, 8)
+        self.counters.open()
+        self.outbox = Outbox("/outbox", self.capacity, self.declare_gap)
+        if state is not None and self.counters.resume(state):
+            self.outbox.open(self.counters.life)
+        else:
+            self.counters.reboot(self.random, self.outbox.open)
+
+    def take(self):
+        index = self.counters.take_index()
+        key = (self.counters.life, index)
+        assert key not in self.used_indices
+        self.used_indices.add(key)
+        self.outbox.append(index, 1000 + index, 0, {0: index % 101})
+        self.model.add(key)
+
+    def send(self, most):
+        run = self.outbox.next_run(most)
+        if run:
+            seq = self.counters.take_seq()
+            key = (self.counters.life, seq)
+            assert key not in self.used_seqs
+            self.used_seqs.add(key)
+            self.reports[key] = [record[0] for record in run]
+            assert self.reports[key] == list(range(run[0][0], run[0][0] + len(run)))
+            self.outbox.sent(seq, run[0][0], len(run))
+
+    def acknowledge(self, share):
+        """An ack of some of this life's newest reports."""
+        seqs = sorted(seq for life, seq in self.reports if life == self.counters.life)
+        if not seqs:
+            return
+        committed = [seq for n, seq in enumerate(reversed(seqs)) if share >> n % 8 & 1][:8]
+        for seq in self.outbox.settle(committed, seqs[-1]):
+            self.model -= {(self.counters.life, index) for index in self.reports[(self.counters.life, seq)]}
+
+    def sleep(self):
+        self.outbox.save()
+        state = State()
+        self.counters.save_to(state)
+        self.retained = state.pack()
+
+    def check(self):
+        """Everything taken is still there to be sent, and every number was used or is declared as a gap."""
+        life = self.counters.life
+        held = Outbox("/outbox", self.capacity, self.declare_gap)
+        held.open(life)
+        there = {(life, index) for index, _ in held._unacknowledged()}
+        assert {key for key in self.model if key[0] == life} <= there
+        for first, count in self.counters.gaps:
+            self.declared |= {(life, index) for index in range(first, first + count)}
+        numbers = {(life, index) for index in range(self.counters.next_index)}
+        assert numbers <= self.used_indices | self.declared
+
+
+@pytest.fixture
+def node(monkeypatch):
+    def make(**options):
+        one = Node(**options)
+        monkeypatch.setattr(flash, "open", one.flash.open, raising=False)
+        monkeypatch.setattr(flash, "os", one.flash)
+        return one
+
+    return make
+
+
+def a_week(node):
+    """Boots, wakes, reports, late acks, a full ring and a second boot."""
+    for boot in range(2):
+        node.retained = b""
+        for wake in range(16):
+            node.start()
+            for _ in range(3):
+                node.take()
+            if boot or wake % 8 == 7:
+                node.send(48)
+                node.acknowledge(0b01 if wake % 3 else 0b10)
+                node.counters.confirm(list(node.counters.gaps))
+            node.sleep()
+
+
+def test_the_power_may_fail_at_every_change(node):
+    whole = node(capacity=2)
+    a_week(whole)
+    whole.check()
+    assert whole.flash.changes > 100
+    for at in range(1, whole.flash.changes + 1):
+        for tear in TEARS:
+            one = node(capacity=2)
+            one.flash.cut_at(at, tear)
+            with pytest.raises(PowerCut):
+                a_week(one)
+            one.flash.restore()
+            one.retained = b""
+            one.start()
+            assert one.lives == 1 or not one.used_indices  # a life whose first slot was torn was never used
+            one.check()
+            one.take()
+            one.send(48)
+            one.start()
+            one.check()
+
+
+class PowerCuts(RuleBasedStateMachine):
+    """Any sequence of a node's doings, with cuts anywhere, also in the recovery from a cut."""
+
+    @initialize()
+    def begin(self):
+        self.patch = pytest.MonkeyPatch()
+        self.node = Node(capacity=3)
+        self.patch.setattr(flash, "open", self.node.flash.open, raising=False)
+        self.patch.setattr(flash, "os", self.node.flash)
+        self.awake = False
+
+    def teardown(self):
+        if hasattr(self, "patch"):
+            self.patch.undo()
+
+    def do(self, action, *arguments):
+        try:
+            action(*arguments)
+            return True
+        except PowerCut:
+            self.node.flash.restore()
+            self.node.retained = b""
+            self.awake = False
+            return False
+
+    @rule(at=strategies.integers(1, 12), tear=strategies.sampled_from(TEARS))
+    def plan_a_cut(self, at, tear):
+        self.node.flash.cut_at(at, tear)
+
+    @precondition(lambda self: not self.awake)
+    @rule()
+    def start(self):
+        self.awake = self.do(self.node.start)
+
+    @precondition(lambda self: self.awake)
+    @rule(count=strategies.integers(1, 40))
+    def take(self, count):
+        for _ in range(count):
+            if not self.do(self.node.take):
+                break
+
+    @precondition(lambda self: self.awake)
+    @rule(most=strategies.integers(1, 48))
+    def send(self, most):
+        self.do(self.node.send, most)
+
+    @precondition(lambda self: self.awake)
+    @rule(share=strategies.integers(0, 255))
+    def acknowledge(self, share):
+        self.do(self.node.acknowledge, share)
+
+    @precondition(lambda self: self.awake)
+    @rule()
+    def confirm(self):
+        self.do(lambda: self.node.counters.confirm(list(self.node.counters.gaps)))
+
+    @precondition(lambda self: self.awake)
+    @rule()
+    def sleep(self):
+        if self.do(self.node.sleep):
+            self.awake = False
+
+    @precondition(lambda self: self.awake)
+    @rule()
+    def reset(self):
+        self.awake = False
+
+    @precondition(lambda self: not self.awake)
+    @rule(slot=strategies.sampled_from(["/counters.0", "/counters.1"]), keep=strategies.integers(0, 40))
+    def damage_a_slot(self, slot, keep):
+        self.node.flash.restore()
+        if slot in self.node.flash.files and not self.damaged():
+            self.node.flash.files[slot] = self.node.flash.files[slot][:keep]
+
+    def damaged(self):
+        """Whether a slot is unreadable already: two of them are a new life, which is a test of its own."""
+        return any(flash.load(slot) is None for slot in ("/counters.0", "/counters.1"))
+
+    @invariant()
+    def nothing_is_lost(self):
+        if getattr(self, "awake", False):
+            left = self.node.flash._left
+            self.node.flash.restore()
+            self.node.check()
+            self.node.flash._left = left
+
+
+PowerCuts.TestCase.settings = settings(max_examples=120, stateful_step_count=40, deadline=None)
+TestPowerCuts = PowerCuts.TestCase

@@ -1,0 +1,289 @@
+"""An emulated board, as a test or a demo holds it in its hands."""
+
+import json
+import re
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+from kerbtools import boards, bundle
+from kerbtools.emulator import interpreter
+from kerbtools.emulator.flash import Flash, Tear
+from kerbtools.emulator.hardware import Hardware
+from kerbtools.emulator.life import EndKind, Life
+from kerbtools.emulator.link import LinkPty
+from kerbtools.emulator.scene import BinScene, Truth
+from kerbtools.emulator.world import Actor, Interrupted, World
+from kerbwire import cbor
+
+CONSOLE_LINES = 5000  # kept; a day of hourly wakes prints a few hundred
+STALL_S = 10.0  # real seconds without a call after which the firmware counts as hung
+_REQUEST_TIMEOUT_S = 10.0
+
+ResetKind = EndKind | Literal["pin"]
+
+IDENTITY_PATH = "/node/identity.cbor"
+CONFIG_PATH = "/node/config.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Who a node is: address 1..65535, master secret of 16 bytes, key epoch, site."""
+
+    node: int
+    secret: bytes
+    epoch: int = 0
+    site: str = "demo"
+
+    def encode(self) -> bytes:
+        return cbor.encode({1: self.node, 2: self.secret, 3: self.epoch, 4: self.site})
+
+
+class Board:
+    """One board in a world, off until `start`.
+
+    files: what lies on its flash instead of the role's bundle, by path. directory: where its image lies; an image that
+    is there already is kept. on_line: called from the board's thread with each console line.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        board: str = "esp32_c3",
+        role: str = "bin",
+        *,
+        identity: Identity | None = None,
+        config: Mapping[str, Any] | None = None,
+        files: Mapping[str, bytes] | None = None,
+        directory: Path | None = None,
+        name: str | None = None,
+        scene: BinScene | None = None,
+        on_line: Callable[["Board", str], None] | None = None,
+        stall_s: float = STALL_S,
+    ) -> None:
+        self.world = world
+        self.facts = boards.load(board)
+        self.role = role
+        self.name = name or (f"{board}-{identity.node}" if identity else f"{board}-{world.attached}")
+        seed = f"{world.seed}/{self.name}"
+        self.scene = scene or BinScene(seed, world.start_utc * 1_000_000)
+        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        self.wakes = 0  # starts that ended a deep sleep
+        self.starts = 0  # all starts of the chip
+        self.failure: BaseException | None = None  # what ended the emulator's own thread, where something did
+        self._identity = identity
+        self._config = config
+        self._files = files
+        self._on_line = on_line
+        self._stall_s = stall_s
+        self._printed = threading.Condition()
+        self._partial = b""
+        self._lines = 0
+        self._life: Life | None = None
+        self._thread: threading.Thread | None = None
+        self._requests = threading.Lock()
+        self._state = threading.Lock()  # of _life and _request
+        self._request: Literal["pin", "power"] | None = None
+        self._taken = threading.Event()
+        self._shims = interpreter.install_shims(world.directory / "shims")
+        folder = directory or world.directory / self.name
+        folder.mkdir(parents=True, exist_ok=True)
+        self.flash = Flash(folder / "flash.img", self.facts)
+        self._link = LinkPty()
+        self.hardware = Hardware(self.facts, self.scene, self.flash, self._link, seed)
+        if not self.flash.exists():
+            self.wipe_flash()
+        world.attach(self)
+
+    @property
+    def link_path(self) -> str:
+        """The serial port of the node's link; a gateway's inlet opens it."""
+        return self._link.path
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has power: it runs, sleeps, or hangs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def truth(self) -> Truth:
+        """The state of its surroundings now, as no sensor sees it."""
+        return self.scene.truth(self.world.now_us())
+
+    # Power and reset.
+
+    def start(self) -> None:
+        """Power on. Nothing happens where it is on."""
+        if self.alive:
+            return
+        if self._link.closed:
+            raise RuntimeError(f"{self.name} was stopped for good: make a new board, or use cut_power")
+        self.flash.open()
+        self._life = self._request = None
+        self._thread = threading.Thread(target=self._run, args=(self.world.join(),), name=self.name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Power off and let go of the link, for good."""
+        self.cut_power()
+        self._link.close()
+
+    def reset(self) -> None:
+        """Press the reset pin. Returns when the old life is over."""
+        if not self._ask("pin"):
+            raise RuntimeError(f"{self.name} is off: start it before a reset")
+
+    def cut_power(self, *, at_write: int | None = None, tear: Tear = "all") -> None:
+        """Cut the power now, or at the n-th program or erase of the flash from now (then `wait_off`)."""
+        if at_write is None:
+            self._ask("power")
+            self.wait_off()
+        else:
+            self.flash.cut_at(at_write, tear)
+
+    def restore_power(self) -> None:
+        self.flash.restore()
+        self.start()
+
+    def wait_off(self, timeout_s: float = 20.0) -> None:
+        """Wait until the power is gone. TimeoutError."""
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            if self._thread.is_alive():
+                raise TimeoutError(f"{self.name} is still on after {timeout_s} s")
+
+    # Flash, while the board is off.
+
+    def wipe_flash(self) -> None:
+        """A board as it comes from the bench: empty file system, firmware, identity and configuration."""
+        self._check_off()
+        files = dict(self._files) if self._files is not None else dict(_bundle(self.facts.name, self.role))
+        if self._identity is not None:
+            files[IDENTITY_PATH] = self._identity.encode()
+        if self._config is not None:
+            files[CONFIG_PATH] = json.dumps(dict(self._config)).encode()
+        self.flash.format(files)
+
+    def read_file(self, path: str) -> bytes:
+        """FileNotFoundError where it is not there."""
+        self._check_off()
+        return self.flash.read_file(path)
+
+    def write_file(self, path: str, data: bytes) -> None:
+        self._check_off()
+        self.flash.write_file(path, data)
+
+    def list_files(self) -> list[str]:
+        self._check_off()
+        return self.flash.list_files()
+
+    # Console.
+
+    @property
+    def lines(self) -> int:
+        """Console lines printed so far: pass it to `wait_line` as `after`."""
+        return self._lines
+
+    def wait_line(self, pattern: str, *, after: int = 0, timeout_s: float = 20.0) -> re.Match[str]:
+        """The first line that matches, from the `after`-th printed on. TimeoutError shows the last lines."""
+        expression = re.compile(pattern)
+        deadline = time.monotonic() + timeout_s
+        with self._printed:
+            while True:
+                skipped = self._lines - len(self.console)
+                for line in list(self.console)[max(0, after - skipped) :]:
+                    if match := expression.search(line):
+                        return match
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    last = "\n".join(list(self.console)[-20:])
+                    raise TimeoutError(f"{self.name} printed no {pattern!r} in {timeout_s} s; last lines:\n{last}")
+                self._printed.wait(left_s)
+
+    def _print(self, data: bytes) -> None:
+        *lines, self._partial = (self._partial + data).split(b"\n")
+        for line in lines:
+            text = line.rstrip(b"\r").decode(errors="replace")
+            with self._printed:
+                self.console.append(text)
+                self._lines += 1
+                self._printed.notify_all()
+            if self._on_line:
+                self._on_line(self, text)
+
+    # The board's thread.
+
+    def _run(self, actor: Actor) -> None:
+        kind: ResetKind = "power"
+        cause = self.facts.reset_causes[kind]
+        try:
+            while True:
+                self.starts += 1
+                self.hardware.begin(kind, self.world.now_us())
+                with self._state:
+                    self._life = Life(
+                        self.world, actor, self.facts, self.hardware, self._shims, self._print, self._stall_s
+                    )
+                try:
+                    ending = self._life.run(cause)
+                    if ending.kind == "deepsleep":
+                        self.world.wait(actor, ending.until_us)
+                    kind = ending.kind
+                except Interrupted:
+                    pass
+                kind = self._take_request(actor) or kind
+                if kind == "power":
+                    return
+                if kind == "deepsleep":
+                    self.wakes += 1
+                if kind != "vm":
+                    cause = self.facts.reset_causes[kind]
+        except BaseException as error:
+            self.failure = error
+            self._print(f"[emulator: {type(error).__name__}: {error}]\n".encode())
+            raise
+        finally:
+            self.flash.close()
+            self.world.leave(actor)
+            self._taken.set()
+
+    def _ask(self, request: Literal["pin", "power"]) -> bool:
+        """End the present life from outside; return when it is over. False: the board is off. TimeoutError."""
+        if threading.current_thread() is self._thread:
+            raise RuntimeError("a board's own thread (on_line) cannot reset it or cut its power")
+        with self._requests:
+            with self._state:
+                if not self.alive:
+                    return False
+                self._taken.clear()
+                self._request = request
+                if self._life is not None:
+                    self._life.kill()
+            if not self._taken.wait(_REQUEST_TIMEOUT_S):
+                raise TimeoutError(f"{self.name} did not end in {_REQUEST_TIMEOUT_S} s")
+            return True
+
+    def _take_request(self, actor: Actor) -> ResetKind | None:
+        with self._state:
+            request, self._request = self._request, None
+            if request is not None:
+                self.world.clear(actor)
+                self._taken.set()
+            return request
+
+    def _check_off(self) -> None:
+        if self.alive:
+            raise RuntimeError(f"{self.name} is on: cut its power before its flash is touched")
+
+
+@cache
+def _bundle(board: str, role: str) -> Mapping[str, bytes]:
+    """The files of a bundle, built once per process."""
+    with tempfile.TemporaryDirectory(prefix="kerb-bundle-") as folder:
+        root = bundle.build(board, role, Path(folder) / "bundle")
+        return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
