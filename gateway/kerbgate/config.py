@@ -1,0 +1,277 @@
+"""The gateway's configuration: one TOML file, read against one table of settings.
+
+The table below is the only place where a setting is named: reading, defaults, checks, the commented file that
+`kerb gateway init` writes, and the reference all come from it. A key that is not in it is an error with file, line,
+key and hint. Relative paths count from the folder of the configuration file.
+"""
+
+import difflib
+import re
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from kerbgate.errors import ConfigError
+
+# Names that become a topic level, a part of an id or a file name: nothing that MQTT, a URL or a shell would read.
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+MAX_FILE = 256 * 1024  # bytes; a street's configuration has a few thousand
+MAX_LINKS = 64  # inlets, and outlets: each is a task with buffers of its own
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    site: str
+    state: Path
+    registry: Path
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    synchronous: str = "FULL"
+    commit_interval_ms: int = 20
+    commit_count: int = 200
+    queue: int = 2000
+    checkpoint_pages: int = 1000
+    quota_mb: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClockSettings:
+    source: str = "system"
+
+
+@dataclass(frozen=True, slots=True)
+class InletSettings:
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutletSettings:
+    name: str
+    url: str
+    prefix: str = "kerbstone/1"
+    credentials: Path | None = None
+    window: int = 32
+    timeout_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """A configuration that was checked. `path` is the file it came from."""
+
+    path: Path
+    gateway: GatewaySettings
+    store: StoreSettings
+    clock: ClockSettings
+    inlets: tuple[InletSettings, ...]
+    outlets: tuple[OutletSettings, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One row of the table. `check` returns what is wrong with a value, or None; default None: it must be given."""
+
+    section: str
+    name: str
+    kind: type
+    default: Any
+    help: str
+    check: Callable[[Any], str | None] = lambda value: None
+
+
+def _name(value: str) -> str | None:
+    return None if NAME.fullmatch(value) else "use at most 32 of a-z, 0-9, - and _, starting with a letter or digit"
+
+
+def _one_of(*allowed: str) -> Callable[[str], str | None]:
+    return lambda value: None if value in allowed else "use one of " + ", ".join(allowed)
+
+
+def _between(low: int, high: int) -> Callable[[int], str | None]:
+    return lambda value: None if low <= value <= high else f"use a number from {low} to {high}"
+
+
+def _filled(value: str) -> str | None:
+    return None if value else "it must not be empty"
+
+
+def _prefix(value: str) -> str | None:
+    good = re.fullmatch(r"[^\s+#\x00$][^\s+#\x00]{0,127}", value) and not value.startswith("/") and value[-1] != "/"
+    return None if good else "use topic levels without +, #, spaces, or a slash at either end"
+
+
+def _source(value: str) -> str | None:
+    good = value in ("system", "trusted") or value.startswith("shared:/")
+    return None if good else "use system, trusted, or shared:/absolute/path"
+
+
+SETTINGS: tuple[Setting, ...] = (
+    Setting("gateway", "site", str, None, "Short name of this site; part of every topic and id.", _name),
+    Setting(
+        "gateway", "state", str, "state", "Folder of mode 0700 for store, registry and control socket.", _filled
+    ),
+    Setting("gateway", "registry", str, "", "The node registry; empty: registry.sqlite in the state folder."),
+    Setting("inlet", "url", str, None, "A link from nodes, such as serial:/dev/ttyACM0?baud=115200.", _filled),
+    Setting("outlet", "name", str, None, "Name of this outlet, unique here; its backlog is kept under it.", _name),
+    Setting("outlet", "url", str, None, "A council system, such as mqtt://broker.council.example:1883.", _filled),
+    Setting("outlet", "prefix", str, "kerbstone/1", "First topic levels of everything that is published.", _prefix),
+    Setting("outlet", "credentials", str, "", "File of mode 0600 with one line user:password; empty: none."),
+    Setting("outlet", "window", int, 32, "Documents under way at once, not yet acknowledged.", _between(1, 1000)),
+    Setting("outlet", "timeout_s", int, 10, "Seconds without an acknowledgement until reconnecting.", _between(1, 300)),
+    Setting(
+        "store",
+        "synchronous",
+        str,
+        "FULL",
+        "FULL: an acknowledged record survives a power cut. NORMAL: it survives a crash of the program only.",
+        _one_of("FULL", "NORMAL"),
+    ),
+    Setting("store", "commit_interval_ms", int, 20, "At most one commit in this time.", _between(0, 1000)),
+    Setting("store", "commit_count", int, 200, "Commit at once when so many frames wait.", _between(1, 10000)),
+    Setting("store", "queue", int, 2000, "Frames that may wait; then inlets stop reading.", _between(1, 100000)),
+    Setting("store", "checkpoint_pages", int, 1000, "Pages in the log until a checkpoint.", _between(1, 100000)),
+    Setting("store", "quota_mb", int, 0, "Size at which it stops acknowledging; 0: the disk.", _between(0, 1 << 20)),
+    Setting("clock", "source", str, "system", "system: trusted if the kernel says so. trusted: your word.", _source),
+)  # fmt: skip
+
+_TABLES = ("gateway", "store", "clock")  # one each; the others are arrays of tables
+_ARRAYS = ("inlet", "outlet")
+
+
+def load(path: Path) -> Config:
+    """Read and check a configuration file; ConfigError says file, line, key and hint."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise ConfigError(
+            f"no configuration can be read from {path}: {error.strerror}",
+            f"write one with: kerb gateway init --config {path}",
+        ) from error
+    if len(raw) > MAX_FILE:
+        raise ConfigError(f"{path} is larger than {MAX_FILE} bytes", "name the gateway's TOML file")
+    try:
+        text = raw.decode()
+        document = tomllib.loads(text)
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are both
+        raise ConfigError(f"{path} is not TOML: {error}", "correct that line; strings need quotes") from error
+    return _Parser(path, text).config(document)
+
+
+def render(given: dict[str, dict[str, Any]] | None = None) -> str:
+    """A whole commented configuration from the table. `given` values are set; the other lines stay commented out."""
+    values = given or {}
+    lines = ["# Kerbstone gateway. Lines that start with # show the defaults."]
+    section = ""
+    for setting in SETTINGS:
+        if setting.section != section:
+            section = setting.section
+            lines += ["", f"[[{section}]]" if section in _ARRAYS else f"[{section}]"]
+        value = values.get(section, {}).get(setting.name)
+        shown = setting.default if value is None else value
+        comment = "" if value is not None else "# "
+        lines += [f"# {setting.help}", f"{comment}{setting.name} = {_toml(shown, setting.kind)}"]
+    return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any, kind: type) -> str:
+    if kind is int:
+        return str(value)
+    text = str(value if value is not None else "")
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+class _Parser:
+    """Checks one document against the table; holds the text, to name lines."""
+
+    def __init__(self, path: Path, text: str):
+        self._path = path
+        self._lines = text.splitlines()
+
+    def config(self, document: dict[str, Any]) -> Config:
+        for key in document:
+            if key not in _TABLES and key not in _ARRAYS:
+                self._unknown(key, key, list(_TABLES + _ARRAYS))
+        gateway = self._table("gateway", document.get("gateway", {}))
+        state = self._resolve(gateway["state"])
+        inlets = [self._table("inlet", row) for row in self._rows(document, "inlet")]
+        outlets = [self._table("outlet", row) for row in self._rows(document, "outlet")]
+        names = [row["name"] for row in outlets]
+        for name in names:
+            if names.count(name) > 1:
+                self._fail("outlet", "name", f"two outlets are called {name!r}", "give each outlet a name of its own")
+        return Config(
+            path=self._path,
+            gateway=GatewaySettings(
+                site=gateway["site"],
+                state=state,
+                registry=self._resolve(gateway["registry"]) if gateway["registry"] else state / "registry.sqlite",
+            ),
+            store=StoreSettings(**self._table("store", document.get("store", {}))),
+            clock=ClockSettings(**self._table("clock", document.get("clock", {}))),
+            inlets=tuple(InletSettings(**row) for row in inlets),
+            outlets=tuple(self._outlet(row) for row in outlets),
+        )
+
+    def _outlet(self, row: dict[str, Any]) -> OutletSettings:
+        credentials: str = row.pop("credentials")
+        return OutletSettings(**row, credentials=self._resolve(credentials) if credentials else None)
+
+    def _rows(self, document: dict[str, Any], section: str) -> list[Any]:
+        rows = document.get(section, [])
+        if not isinstance(rows, list):
+            self._fail(section, section, f"[{section}] is a single table", f"write [[{section}]], once for each")
+        if len(cast(list[Any], rows)) > MAX_LINKS:
+            self._fail(section, section, f"more than {MAX_LINKS} [[{section}]]", "split the site over two gateways")
+        return cast(list[Any], rows)
+
+    def _table(self, section: str, given: Any) -> dict[str, Any]:
+        if not isinstance(given, dict):
+            self._fail(section, section, f"{section} is not a table", f"write [{section}] and its settings below")
+        values = cast(dict[str, Any], given)
+        rows = {setting.name: setting for setting in SETTINGS if setting.section == section}
+        for key in values:
+            if key not in rows:
+                self._unknown(section, key, list(rows))
+        out: dict[str, Any] = {}
+        for name, setting in rows.items():
+            value = values.get(name, setting.default)
+            if value is None:
+                self._fail(section, name, f"{name} is missing in {section}", f"add: {name} = ...  ({setting.help})")
+            if type(value) is not setting.kind:
+                kind = "a number" if setting.kind is int else "a string in quotes"
+                self._fail(section, name, f"{name} in {section} is not {kind}", setting.help)
+            wrong = setting.check(value)
+            if wrong:
+                self._fail(section, name, f"{name} = {value!r} in {section} cannot be used", wrong)
+            out[name] = value
+        return out
+
+    def _resolve(self, value: str) -> Path:
+        return self._path.parent.absolute() / Path(value).expanduser()
+
+    def _unknown(self, section: str, key: str, known: list[str]) -> NoReturn:
+        near = difflib.get_close_matches(key, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else "known here: " + ", ".join(known)
+        cause = f"{key!r} is no setting of {section}" if section != key else f"unknown section {key!r}"
+        self._fail(section, key, cause, hint)
+
+    def _fail(self, section: str, key: str, cause: str, hint: str) -> NoReturn:
+        raise ConfigError(f"{self._path}:{self._line(section, key)}: {cause}", hint)
+
+    def _line(self, section: str, key: str) -> int:
+        """The line that names a key after its section's header: a best guess for people, never used to decide."""
+        inside = False
+        first = 1
+        for number, line in enumerate(self._lines, 1):
+            text = line.strip()
+            if re.match(rf"\[+\s*{re.escape(section)}\s*\]", text):
+                inside, first = True, number
+            elif text.startswith("["):
+                inside = False
+            if (inside or section == key) and re.match(rf'"?{re.escape(key)}"?\s*=', text):
+                return number
+        return first

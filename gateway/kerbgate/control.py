@@ -1,0 +1,120 @@
+"""The control socket: how local tools ask the running gateway. One JSON object a line, both ways; mode 0600.
+
+    {"v": 1, "op": "status"}  ->  {"v": 1, "ok": true, "status": {...}}
+    anything else             ->  {"v": 1, "ok": false, "error": {"cause": "...", "hint": "..."}}
+
+Who may open the socket may ask: that is the owner of the state folder.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable, Generator
+from pathlib import Path
+from typing import Any, Self, cast
+
+from kerbgate.errors import ControlError
+
+VERSION = 1
+SOCKET = "control.sock"
+MAX_REQUEST = 4096  # bytes of a line; a status request has 24
+MAX_RESPONSE = 64 * 1024 * 1024  # bytes that a tool reads: 10,000 nodes at 250 bytes, and room
+MAX_CONNECTIONS = 16  # tools at once; more wait in the socket's backlog
+REQUEST_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 30.0
+
+Collect = Callable[[], Awaitable[dict[str, Any]]]
+
+
+class Server:
+    """Answers on the control socket of a state folder while it is entered."""
+
+    def __init__(self, state: Path, collect: Collect):
+        self._state = state
+        self._collect = collect
+        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
+
+    async def __aenter__(self) -> Self:
+        path = self._state / SOCKET
+        try:
+            path.unlink(missing_ok=True)  # left by a process that was killed: this one holds the store's lock
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+            with _short(self._state) as short:
+                before = os.umask(0o177)
+                try:
+                    listener.bind(short)
+                finally:
+                    os.umask(before)
+        except OSError as error:
+            raise ControlError(f"no control socket can be made at {path}: {error}", "check the folder") from error
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        (self._state / SOCKET).unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with self._places, asyncio.timeout(REQUEST_TIMEOUT_S + ANSWER_TIMEOUT_S):
+                while line := await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S):
+                    writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                    await writer.drain()
+        except ValueError:  # a line over MAX_REQUEST
+            refusal = _refusal("the request is too long", "send one short JSON object a line")
+            writer.write(json.dumps(refusal).encode() + b"\n")
+        except (TimeoutError, ConnectionError):
+            pass
+        finally:
+            writer.close()
+
+    async def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except (ValueError, RecursionError):
+            return _refusal("the request is not JSON", "send one JSON object a line")
+        if not isinstance(request, dict) or cast(dict[str, Any], request).get("v") != VERSION:
+            return _refusal("the request has another version", f'send "v": {VERSION}; use the kerb of this gateway')
+        if cast(dict[str, Any], request).get("op") != "status":
+            return _refusal("the operation is not known", "operations: status")
+        return {"v": VERSION, "ok": True, "status": await self._collect()}
+
+
+def ask(state: Path, op: str) -> dict[str, Any]:
+    """Send one request to the gateway that runs on a state folder; ControlError when none answers."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.settimeout(ANSWER_TIMEOUT_S)
+    try:
+        with client, _short(state) as short:
+            client.connect(short)
+            client.sendall(json.dumps({"v": VERSION, "op": op}).encode() + b"\n")
+            with client.makefile("rb") as answers:
+                answer = json.loads(answers.readline(MAX_RESPONSE))
+    except (OSError, ValueError) as error:
+        raise ControlError(
+            f"no gateway answers on {state / SOCKET}: {error}", "start it: kerb gateway run; or run this as its user"
+        ) from error
+    if not answer.get("ok"):
+        wrong = answer.get("error", {})
+        raise ControlError(str(wrong.get("cause", "the gateway refused")), str(wrong.get("hint", "check the versions")))
+    return answer
+
+
+def _refusal(cause: str, hint: str) -> dict[str, Any]:
+    return {"v": VERSION, "ok": False, "error": {"cause": cause, "hint": hint}}
+
+
+@contextlib.contextmanager
+def _short(state: Path) -> Generator[str]:
+    """The socket's address, which must fit into 107 bytes: through the folder's descriptor where the path does not."""
+    path = str(state / SOCKET)
+    if len(os.fsencode(path)) <= 107:
+        yield path
+        return
+    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{SOCKET}"
+    finally:
+        os.close(folder)

@@ -1,0 +1,21 @@
+"""Inlets: links from nodes, each opened from one string.
+
+serial:/dev/ttyACM0?baud=115200    a USB port, RS-485, or a radio modem; /dev/... alone means the same
+"""
+
+from kerbgate.errors import InletError
+from kerbgate.inlets.base import Counters, Inlet, Route, Take, parse_url
+from kerbgate.inlets.serial import SerialInlet
+
+__all__ = ["Counters", "Inlet", "Route", "Take", "open_inlet"]
+
+_SCHEMES = {"serial": SerialInlet.from_url}
+
+
+def open_inlet(url: str) -> Inlet:
+    """The inlet that a string names; InletError for a scheme, an option or a value that is not understood."""
+    parsed = parse_url("serial:" + url if url.startswith("/") else url)
+    make = _SCHEMES.get(parsed.scheme)
+    if make is None:
+        raise InletError(f"the inlet {url!r} has no known scheme", "use one of " + ", ".join(f"{s}:" for s in _SCHEMES))
+    return make(parsed)

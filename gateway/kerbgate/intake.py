@@ -1,0 +1,174 @@
+"""The intake: from a frame off a link to a committed record and its ack.
+
+    frame -> header -> registry -> key -> open -> decode -> store -> (commit) -> ack
+
+Registry lookup comes before any crypto; a frame costs at most one derivation and one opening (the law allows two).
+A refusal is counted by its reason on the inlet that it came by, never logged by itself, and changes nothing: no window,
+no cache, no route. Everything here runs in the event loop; check and set of replay state happen in the store's writer.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from kerbgate import decoding
+from kerbgate.challenges import Challenges
+from kerbgate.clock import Clock
+from kerbgate.errors import RegistryError
+from kerbgate.inlets.base import Route
+from kerbgate.keys import Sealer, UplinkKeys
+from kerbgate.registry import ACTIVE, Node, Registry
+from kerbgate.store.items import COMMITTED, DUPLICATE, UNKNOWN_LIFE, Arrival, Outcome
+from kerbgate.store.store import Delivery, Store
+from kerbwire import frame
+from kerbwire.errors import WireError
+from kerbwire.messages import Ack, Challenge, Hello, Report
+
+# Reasons of refusal besides those of the store (store.items) and the wire ("unsealed").
+MALFORMED = "malformed"
+NOT_UPLINK = "not an uplink"
+UNKNOWN_NODE = "unknown node"
+REVOKED_NODE = "revoked node"
+WRONG_EPOCH = "wrong epoch"
+NO_LIFE = "no life"
+UNSEALED = "unsealed"
+QUEUE_FULL = "queue full"
+NO_KEY = "no key"  # the registry's row does not open
+OnCommit = Callable[[int, Report], None]
+
+
+class Intake:
+    """Takes frames from inlets. `on_commit` hears of each committed report that has something new in it."""
+
+    def __init__(self, registry: Registry, store: Store, clock: Clock, *, instance: bytes, on_commit: OnCommit):
+        self.instance = instance
+        self._registry = registry
+        self._store = store
+        self._clock = clock
+        self._on_commit = on_commit
+        self._keys = UplinkKeys(registry)
+        self._sealer = Sealer(registry, instance)
+        self._challenges = Challenges()
+        self._lives = store.confirmed_lives()
+        self._routes: dict[int, Route] = {}
+        self._room = asyncio.Event()
+        self._room.set()
+        self.undecoded = 0
+        self.skipped_fields = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the store's queue has no room; an inlet then stops reading and waits for `room`."""
+        return self._store.full
+
+    async def room(self) -> None:
+        while self._store.full:
+            self._room.clear()
+            await self._room.wait()
+
+    def deliver(self, delivery: Delivery) -> None:
+        """The store's outcomes of one commit; called in the event loop."""
+        for done, outcome in delivery:
+            done(outcome)
+        self._room.set()
+
+    def take(self, data: bytes, route: Route) -> None:
+        """Judge one frame. Never raises and never waits."""
+        reason = self._judge(data, route)
+        if reason is not None:
+            route.counters.refused[reason] += 1
+
+    def _judge(self, data: bytes, route: Route) -> str | None:
+        """Bring a frame as far as the store's queue, or say why not."""
+        try:
+            header = frame.parse(data)
+        except WireError:
+            return MALFORMED
+        if header.space != frame.UP:
+            return NOT_UPLINK
+        node = self._registry.get(header.node)
+        if node is None:
+            return UNKNOWN_NODE
+        if node.state != ACTIVE:
+            return REVOKED_NODE
+        if header.epoch != node.epoch:
+            return WRONG_EPOCH
+        life = header.context or self._lives.get(node.address)
+        if life is None:
+            return NO_LIFE
+        try:
+            key = self._keys.get(node, life)
+        except RegistryError:
+            return NO_KEY
+        try:
+            message = key.open(data, header)
+        except WireError:
+            return UNSEALED
+        self._keys.keep(node, life, key)
+        return self._submit(node, life, header.seq, message, route)
+
+    def _submit(self, node: Node, life: bytes, seq: int, message: bytes, route: Route) -> str | None:
+        decoded = decoding.read(message)
+        first = count = 0
+        facts = reason = None
+        if isinstance(decoded, Report):
+            first, count = decoded.records[0].index, len(decoded.records)
+        elif isinstance(decoded, Hello):
+            returned = decoded.challenge is not None and self._challenges.returned(
+                node.address, life, decoded.challenge, time.monotonic()
+            )
+            facts = decoding.facts(decoded, confirm=returned)
+        else:
+            reason = decoded
+        arrival = Arrival(
+            node.address,
+            node.site,
+            node.role,
+            life,
+            node.epoch,
+            seq,
+            round(self._clock.utc() * 1000),
+            self._clock.synchronised(),
+            message,
+            first,
+            count,
+            facts,
+            reason,
+        )
+
+        def done(outcome: Outcome) -> None:
+            self._settle(node, arrival, decoded, route, outcome)
+
+        return None if self._store.submit(arrival, done) else QUEUE_FULL
+
+    def _settle(
+        self, node: Node, arrival: Arrival, decoded: Report | Hello | str, route: Route, outcome: Outcome
+    ) -> None:
+        """The commit is done: answer."""
+        verdict = outcome.verdict
+        if verdict == COMMITTED:
+            route.counters.committed += 1
+            self._routes[node.address] = route
+            if isinstance(decoded, str):
+                self.undecoded += 1
+            else:
+                self.skipped_fields += decoded.skipped
+                if isinstance(decoded, Hello):
+                    self._lives[node.address] = arrival.life
+                    self._challenges.settle(node.address, arrival.life)
+                elif outcome.report_id is not None:
+                    self._on_commit(outcome.report_id, decoded)
+        else:
+            if verdict == UNKNOWN_LIFE and arrival.hello is not None:
+                self._challenge(node, arrival, route)
+            else:
+                route.counters.refused[verdict] += 1
+        if verdict in (COMMITTED, DUPLICATE):
+            seconds = int(self._clock.utc()) if self._clock.synchronised() else None
+            route.send(self._sealer.seal(node, arrival.life, Ack(outcome.top, outcome.numbers, seconds)))
+
+    def _challenge(self, node: Node, arrival: Arrival, route: Route) -> None:
+        """Answer the hello of an unknown life with a challenge; nothing is committed by it."""
+        route.counters.challenged += 1
+        challenge = self._challenges.issue(node.address, arrival.life, time.monotonic())
+        route.send(self._sealer.seal(node, arrival.life, Challenge(arrival.seq, challenge)))

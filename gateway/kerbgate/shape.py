@@ -1,0 +1,129 @@
+"""The council's document, made from a committed report. COUNCIL.md documents it; schemas/readings-1.json validates it.
+
+Everything here is a pure function of a stored row and its records, so a document that is sent twice is the same twice.
+"""
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+from kerbgate.store.items import StoredReport
+from kerbwire.channels import CHANNELS, FAULTS, QUALITY, QUALITY_FLAGS, SPECIAL, Channel
+from kerbwire.messages import Record, Report
+
+SCHEMA = "kerbstone/readings/1"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+# Units as they end a field's name. A unit that is missing here adds nothing to the name.
+_SUFFIXES = {
+    **{"%": "_percent", "degC": "_c", "mm": "_mm", "V": "_v", "W": "_w", "Wh": "_wh", "deg": "_deg", "h": "_h"},
+    **{"count": "_count", "1/8 octave": "_eighth_octaves"},
+}
+
+
+def field_name(channel: Channel) -> str:
+    """The name of a channel in a document: channel and unit, such as fill_percent."""
+    return channel.name + _SUFFIXES.get(channel.unit, "")
+
+
+_FIELDS = {ident: field_name(channel) for ident, channel in CHANNELS.items()}
+_UNITS = {
+    ident: f'"{field_name(channel)}":"{"1" if channel.unit in ("count", "flags") else channel.unit}"'
+    for ident, channel in CHANNELS.items()
+}
+_DECIMALS = {1: 0, 2: 1, 10: 1, 100: 2}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of a document."""
+    return json.loads(resources.files("kerbgate").joinpath("schemas/readings-1.json").read_text("utf-8"))
+
+
+def topic(prefix: str, row: StoredReport) -> str:
+    """Where the document of a report is published."""
+    return f"{prefix}/{row.site}/{row.node}/readings"
+
+
+def payload(row: StoredReport, report: Report) -> bytes:
+    """The document of the new records of a committed report, as it is published: compact JSON in UTF-8.
+
+    Written piece by piece, since this is most of what a report costs on its way out. No piece needs escaping: names
+    are checked where they enter (config.NAME), and the rest are numbers, dates and words of our own tables.
+    """
+    base = f"{row.site}/{row.node}/{row.life.hex()}"
+    records = report.records
+    if row.fresh is not None:
+        records = [record for offset, record in enumerate(records) if row.fresh >> offset & 1]
+    latest_s = row.received_ms / 1000
+    # A clock that was unset: the report was written when it was received, and its records that much earlier (uptimes).
+    origin_s = None if report.boot is None else latest_s - (report.uptime_now or 0)
+    used: set[int] = set()
+    texts: list[str] = []
+    for record in records:
+        used.update(record.values)
+        if origin_s is None:
+            texts.append(_record(record, base, record.time, "clock"))
+        else:
+            texts.append(_record(record, base, round(min(origin_s + record.time, latest_s)), "derived"))
+    units = ",".join([_UNITS[ident] for ident in sorted(used)])
+    return (
+        f'{{"schema":"{SCHEMA}","id":"{base}/{records[0].index}-{records[-1].index}","site":"{row.site}",'
+        f'"node":{row.node},"role":"{row.role}","life":"{row.life.hex()}","received":"{_utc_ms(row.received_ms)}",'
+        f'"received_synchronised":{"true" if row.synchronised else "false"},"units":{{{units}}},'
+        f'"records":[{",".join(texts)}]}}'
+    ).encode()
+
+
+def document(row: StoredReport, report: Report) -> dict[str, Any]:
+    """The same document as a dictionary."""
+    return json.loads(payload(row, report))
+
+
+def _record(record: Record, base: str, at_s: int, quality: str) -> str:
+    index = record.index
+    parts = [f'{{"id":"{base}/{index}","index":{index},"time":"{_utc(at_s)}","time_quality":"{quality}"']
+    missing: list[str] = []
+    for ident, raw in record.values.items():
+        parts.append(_member(ident, raw))
+        if raw in SPECIAL:
+            missing.append(f'"{_FIELDS[ident]}":"{SPECIAL[raw]}"')
+    if missing:
+        parts.append(f'"missing":{{{",".join(missing)}}}')
+    return ",".join(parts) + "}"
+
+
+@lru_cache(maxsize=16384)
+def _member(ident: int, raw: int) -> str:
+    """A channel's name and value as JSON. Most values come again and again: fill has 101, temperature a few dozen."""
+    if raw in SPECIAL:
+        value: object = None
+    elif ident == QUALITY:
+        value = flags(raw, QUALITY_FLAGS)
+    elif ident == FAULTS:
+        value = flags(raw, {})
+    else:
+        value = physical(CHANNELS[ident], raw)
+    return f'"{_FIELDS[ident]}":{json.dumps(value, separators=(",", ":"))}'
+
+
+def physical(channel: Channel, raw: int) -> int | float:
+    """A raw value in the channel's unit, rounded to the digits that its resolution has."""
+    if channel.denominator == 1:
+        return raw * channel.numerator
+    return round(raw * channel.numerator / channel.denominator, _DECIMALS[channel.denominator])
+
+
+def flags(raw: int, names: dict[int, str]) -> list[str]:
+    """The names of the flags that are set; a bit without a name is called by its number."""
+    return [names.get(1 << bit, f"bit {bit}") for bit in range(raw.bit_length()) if raw >> bit & 1]
+
+
+@lru_cache(maxsize=4096)  # nodes of a street sample at the same full hours
+def _utc(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()[:19] + "Z"
+
+
+def _utc_ms(milliseconds: int) -> str:
+    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")[:23] + "Z"

@@ -1,0 +1,158 @@
+"""What the gateway says about itself: one plain dictionary, the same for people, for --json and for the socket."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerbgate.config import Config
+from kerbgate.store import Reader
+
+if TYPE_CHECKING:
+    from kerbgate.app import Gateway
+
+VERSION = 1
+MAX_LISTED = 50  # nodes and gaps that the plain text lists; --json has them all
+
+
+def collect(gateway: "Gateway") -> dict[str, Any]:
+    """The status of a running gateway. Runs in a thread: the store's counts may take a moment."""
+    health = gateway.store.health
+    out = stored(gateway.config)
+    out.update(
+        running=True,
+        uptime_s=round(time.monotonic() - gateway.started, 1),
+        clock={"source": gateway.config.clock.source, "synchronised": gateway.clock.synchronised()},
+        inlets=[
+            {
+                "name": inlet.name,
+                "connected": inlet.counters.connected,
+                "opened": inlet.counters.opened,
+                "frames": inlet.counters.frames,
+                "noise": inlet.counters.noise,
+                "committed": inlet.counters.committed,
+                "challenged": inlet.counters.challenged,
+                "refused": dict(inlet.counters.refused),
+                "sent": inlet.counters.sent,
+                "unsent": inlet.counters.unsent,
+                "last_error": inlet.counters.last_error,
+            }
+            for inlet in gateway.inlets
+        ],
+        outlets=[
+            {
+                "name": pump.name,
+                "connected": pump.state.connected,
+                "connections": pump.state.connections,
+                "delivered": pump.state.delivered,
+                "set_aside": pump.state.set_aside,
+                "waiting": out["store"]["outbox"].get(pump.name, 0),
+                "last_puback_s_ago": None
+                if pump.state.last_puback is None
+                else round(time.time() - pump.state.last_puback, 1),
+                "last_error": pump.state.last_error,
+            }
+            for pump in gateway.pumps
+        ],
+        registry={"nodes": len(gateway.registry)},
+        tasks={
+            name: {"failures": state.failures, "last_error": state.last_error} for name, state in gateway.tasks.items()
+        },
+    )
+    out["store"]["writer"] = {
+        "commits": health.commits,
+        "frames": health.frames,
+        "queued": gateway.store.queued,
+        "failed_commits": health.failed_commits,
+        "failing": health.failing,
+        "last_commit_ms": round(health.last_commit_ms, 2),
+        "synchronous": gateway.config.store.synchronous,
+    }
+    return out
+
+
+def stored(config: Config) -> dict[str, Any]:
+    """What the store alone can tell: also of a gateway that does not run. StoreError when there is no store."""
+    path = config.gateway.state / "store.sqlite"
+    reader = Reader(path)
+    try:
+        summary: dict[str, Any] = reader.summary()
+        nodes = reader.nodes()
+    finally:
+        reader.close()
+    summary["path"] = str(path)
+    summary["bytes"] = sum(file.stat().st_size for file in _files(path))
+    summary["disk_free_bytes"] = shutil.disk_usage(path.parent).free
+    return {"v": VERSION, "running": False, "site": config.gateway.site, "store": summary, "nodes": nodes}
+
+
+def plain(status: dict[str, Any], now: float) -> str:
+    """The status as text for a terminal. now: UTC, Unix seconds."""
+    store: dict[str, Any] = status["store"]
+    lines: list[str] = []
+    if status["running"]:
+        clock = "synchronised" if status["clock"]["synchronised"] else "NOT synchronised: nodes get no time"
+        lines.append(f"gateway   site {status['site']}, up {_span(status['uptime_s'])}, clock {clock}")
+    else:
+        lines.append(f"gateway   site {status['site']}, NOT running; this is what its store holds")
+    for inlet in status.get("inlets", []):
+        state = "connected" if inlet["connected"] else f"down ({inlet['last_error']})"
+        lines.append(
+            f"inlet     {inlet['name']}: {state}, {inlet['frames']} frames, {inlet['committed']} committed, "
+            f"{inlet['noise']} noise"
+        )
+        for reason, count in sorted(inlet["refused"].items(), key=lambda item: -item[1]):
+            lines.append(f"            refused: {count} {reason}")
+    for outlet in status.get("outlets", []):
+        state = "connected" if outlet["connected"] else "down"
+        ago = outlet["last_puback_s_ago"]
+        last = "nothing delivered yet" if ago is None else f"last delivery {_span(ago)} ago"
+        counts = f"{outlet['delivered']} delivered, {outlet['waiting']} waiting"
+        lines.append(f"outlet    {outlet['name']}: {state}, {counts}, {last}")
+        if not outlet["connected"] and outlet["last_error"]:
+            lines.append(f"            {outlet['last_error']}")
+    if not status["running"]:
+        for name, count in store["outbox"].items():
+            lines.append(f"outlet    {name}: {count} waiting")
+    lines.append(
+        f"store     {store['records']} records in {store['reports']} reports, {_size(store['bytes'])}, "
+        f"{_size(store['disk_free_bytes'])} free, {store['undecoded']} undecoded, {len(store['gaps'])} gaps"
+    )
+    failing = store.get("writer", {}).get("failing")
+    if failing:
+        lines.append(f"            NOT STORING: {failing}; nothing is acknowledged until it works again")
+    for reason, count in store["undecoded_reasons"].items():
+        lines.append(f"            undecoded: {count} {reason}")
+    for gap in store["gaps"][:MAX_LISTED]:
+        lines.append(f"            gap: node {gap['node']}, {gap['count']} records from index {gap['first']}")
+    for name, task in status.get("tasks", {}).items():
+        if task["failures"]:
+            lines.append(f"task      {name}: failed {task['failures']} times, last {task['last_error']}")
+    for node in status["nodes"][:MAX_LISTED]:
+        seen = "never" if node["seen_ms"] is None else _span(now - node["seen_ms"] / 1000) + " ago"
+        counts = f"{node['committed']} records, life {node['life'][:8]}"
+        lines.append(f"node      {node['node']} ({node['role']}): seen {seen}, {counts}")
+    if len(status["nodes"]) > MAX_LISTED:
+        lines.append(f"          and {len(status['nodes']) - MAX_LISTED} more: --json lists them all")
+    return "\n".join(lines)
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
+
+
+def _span(seconds: float) -> str:
+    """A duration in its largest fitting unit."""
+    seconds = max(seconds, 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _size(count: float) -> str:
+    for unit in ("bytes", "KB", "MB", "GB"):
+        if count < 10_000:
+            return f"{count:.0f} {unit}"
+        count /= 1000
+    return f"{count:.0f} TB"

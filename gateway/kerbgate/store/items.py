@@ -1,0 +1,74 @@
+"""What goes into the store and what comes out of it, as plain data."""
+
+from dataclasses import dataclass, field
+
+# The verdicts of the store on an arrival. Only the first two are ever acknowledged.
+COMMITTED = "committed"
+DUPLICATE = "duplicate"  # its number was committed before, inside the window
+REPLAYED = "replay"  # its number lies below the window
+UNKNOWN_LIFE = "unknown life"  # nothing is known of this (node, life): it takes a challenge
+CLOSED_LIFE = "closed life"  # a later life of this node was confirmed
+FAILED = "store failed"  # the commit did not happen: the node keeps its records and sends them again
+
+
+@dataclass(frozen=True, slots=True)
+class HelloFacts:
+    """What the store keeps of a hello. `confirm`: it returned our challenge, so its life may be confirmed."""
+
+    confirm: bool
+    next_index: int
+    gaps: tuple[tuple[int, int], ...]  # (first index, count) that the node says it will never send
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A frame that was opened. `message` is its clear text, kept as it came.
+
+    count > 0: a decoded report of the records first .. first + count - 1.
+    hello: a hello. Neither: `reason` says why it could not be decoded (law 5), and it is stored whole.
+    """
+
+    node: int
+    site: str
+    role: str
+    life: bytes
+    epoch: int
+    seq: int
+    received_ms: int  # UTC, Unix milliseconds
+    synchronised: bool  # whether the gateway's clock could be trusted then
+    message: bytes
+    first: int = 0
+    count: int = 0
+    hello: HelloFacts | None = None
+    reason: str | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """The store's answer to an arrival, given after the commit that it speaks of.
+
+    numbers: the newest committed sequence numbers of this (node, life), the arrival's own among them. top: the highest.
+    report_id: the row whose new records wait for the outlets, or None if nothing in it was new.
+    """
+
+    verdict: str
+    numbers: list[int] = field(default_factory=list[int])
+    top: int = -1
+    report_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StoredReport:
+    """A row of the store that waits for an outlet. `fresh` is a bit mask of its new records by offset; None: all."""
+
+    report_id: int
+    node: int
+    site: str
+    role: str
+    life: bytes
+    received_ms: int
+    synchronised: int  # 0 or 1
+    first: int
+    count: int
+    fresh: int | None
+    message: bytes

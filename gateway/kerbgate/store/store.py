@@ -1,0 +1,312 @@
+"""The store's writer: one thread, one connection, one transaction for many frames.
+
+A frame's outcome is handed out only after the commit that holds it returned. With synchronous=FULL that is after
+fdatasync (STORE.md). If a commit fails, nothing of it is acknowledged, the caches are dropped, and the next batch tries
+again: the gateway keeps running on a full disk and recovers by itself.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerbgate.config import StoreSettings
+from kerbgate.errors import StoreDamaged, StoreError, StoreTooNew
+from kerbgate.store import schema
+from kerbgate.store.books import Books
+from kerbgate.store.items import FAILED, Arrival, HelloFacts, Outcome
+from kerbgate.store.lock import StoreLock
+
+FORWARDED_DELAY_S = 0.5  # a deletion waits so long for a commit that is made anyway
+FORWARDED_BATCH = 500  # deletions that are worth a commit of their own
+MAX_ATTEMPTS = 10_000  # failed attempts not yet committed; they are a statistic, and more of them are forgotten
+
+_JOIN_TIMEOUT_S = 10.0
+_RETRY_BATCH = 500  # undecoded rows a transaction at start
+_PAGE_SIZE = 4096
+# Errors of the disk, not of what was written: the whole batch waits for a better time.
+_DISK_ERRORS = frozenset(
+    getattr(sqlite3, "SQLITE_" + name)
+    for name in (
+        *("FULL", "IOERR", "BUSY", "LOCKED", "READONLY", "CANTOPEN"),
+        *("NOMEM", "CORRUPT", "NOTADB", "PERM", "PROTOCOL"),
+    )
+)
+
+Done = Callable[[Outcome], None]
+Delivery = list[tuple[Done, Outcome]]
+# Reads a message that could not be read before: a report's (first index, count), a hello, or a reason.
+Decode = Callable[[bytes], "tuple[int, int] | HelloFacts | str"]
+
+
+@dataclass(slots=True)
+class Health:
+    """Counters of the writer, read by status."""
+
+    commits: int = 0
+    frames: int = 0
+    failed_commits: int = 0
+    failing: str | None = None
+    last_commit_ms: float = 0.0
+
+
+class Store:
+    """The open store. `submit` from any thread; outcomes come back in batches through `post`, after their commit."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        outlets: Sequence[str],
+        settings: StoreSettings,
+        post: Callable[[Delivery], None],
+        decode: Decode,
+    ):
+        """Open, lock and migrate the store and read again what could not be decoded before; StoreError says why not."""
+        self.path = path
+        self.health = Health()
+        self._settings = settings
+        self._outlets = tuple(outlets)
+        self._post = post
+        self._lock = StoreLock(path)
+        self._wake = threading.Condition()
+        self._arrivals: list[tuple[Arrival, Done]] = []
+        self._forwarded: list[tuple[str, int]] = []
+        self._attempted: list[tuple[str, int]] = []
+        self._forwarded_since = 0.0
+        self._on_deleted: Callable[[list[tuple[str, int]]], None] | None = None
+        self._stopping = False
+        self._last_commit = 0.0
+        self._books: Books | None = None
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        try:
+            self._db = self._connect()
+            self._books = Books(self._db, self._outlets)
+            self._decode_again(self._books, decode)
+            self.store_id: str = self._db.execute("SELECT value FROM meta WHERE name='store_id'").fetchone()[0]
+            self._lives: dict[int, bytes] = dict(
+                self._db.execute("SELECT node, life FROM life WHERE state='confirmed' ORDER BY life_id")
+            )
+        except (sqlite3.Error, StoreError) as error:
+            self._lock.release()
+            if isinstance(error, StoreError):
+                raise
+            raise _explain(path, error) from error
+
+    def start(self, on_deleted: Callable[[list[tuple[str, int]]], None] | None = None) -> None:
+        """Start the writer. `on_deleted` hears of each committed deletion from the outbox, in the writer's thread."""
+        self._on_deleted = on_deleted
+        self._thread.start()
+
+    def confirmed_lives(self) -> dict[int, bytes]:
+        """The confirmed life of each node, as the store was opened."""
+        return dict(self._lives)
+
+    @property
+    def queued(self) -> int:
+        return len(self._arrivals)
+
+    @property
+    def full(self) -> bool:
+        """Whether `submit` would refuse."""
+        return len(self._arrivals) >= self._settings.queue
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def submit(self, arrival: Arrival, done: Done) -> bool:
+        """Queue an arrival; False, and nothing done, when the queue is full or the store is stopping."""
+        with self._wake:
+            if self._stopping or len(self._arrivals) >= self._settings.queue:
+                return False
+            self._arrivals.append((arrival, done))
+            waiting = len(self._arrivals)
+            if waiting == 1 or waiting >= self._settings.commit_count:
+                self._wake.notify()
+        return True
+
+    def forwarded(self, outlet: str, report_ids: Iterable[int]) -> None:
+        """Delete rows from the outbox soon, with a commit that is made anyway. Pumps bound how many wait here."""
+        with self._wake:
+            if not self._forwarded:
+                self._forwarded_since = time.monotonic()
+            before = len(self._forwarded)
+            self._forwarded.extend((outlet, report_id) for report_id in report_ids)
+            if before == 0 or len(self._forwarded) >= FORWARDED_BATCH:
+                self._wake.notify()
+
+    def attempted(self, outlet: str, report_ids: Iterable[int]) -> None:
+        """Count a failed attempt for rows of the outbox, with the next commit; forgotten if too many wait."""
+        with self._wake:
+            if len(self._attempted) < MAX_ATTEMPTS:
+                self._attempted.extend((outlet, report_id) for report_id in report_ids)
+
+    def stop(self) -> bool:
+        """Commit what is queued and close; False if that took longer than a bounded time."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if self._thread.ident is not None:
+            self._thread.join(_JOIN_TIMEOUT_S)
+            if self._thread.is_alive():
+                return False
+        self._db.close()
+        self._lock.release()
+        return True
+
+    # The writer's thread, from here on.
+
+    def _run(self) -> None:
+        while True:
+            batch, deletions, attempts, stopping = self._gather()
+            if batch or deletions or attempts:
+                self._commit(batch, deletions, attempts)
+            if stopping and not self._arrivals:
+                return
+
+    def _gather(self) -> tuple[list[tuple[Arrival, Done]], list[tuple[str, int]], list[tuple[str, int]], bool]:
+        """Wait until a commit is due, and take everything that it shall hold."""
+        interval = self._settings.commit_interval_ms / 1000
+        with self._wake:
+            while not self._stopping:
+                now = time.monotonic()
+                if self._arrivals:
+                    due = self._last_commit + interval
+                    if len(self._arrivals) >= self._settings.commit_count or now >= due:
+                        break
+                elif self._forwarded:
+                    due = self._forwarded_since + FORWARDED_DELAY_S
+                    if len(self._forwarded) >= FORWARDED_BATCH or now >= due:
+                        break
+                else:
+                    due = now + 60
+                self._wake.wait(due - now)
+            batch, self._arrivals = self._arrivals, []
+            deletions, self._forwarded = self._forwarded, []
+            attempts, self._attempted = self._attempted, []
+            return batch, deletions, attempts, self._stopping
+
+    def _commit(
+        self, batch: list[tuple[Arrival, Done]], deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]
+    ) -> None:
+        started = time.monotonic()
+        delivery: Delivery = []
+        try:
+            delivery = self._transaction(batch, deletions, attempts)
+        except Exception as error:  # the edge of the writer's work: whatever it was, nothing is acknowledged
+            self._failed(error)
+            with self._wake:
+                self._forwarded = deletions + self._forwarded  # the council has them: the rows must still go
+                self._forwarded_since = time.monotonic()
+            delivery = self._one_by_one(batch, error)
+        else:
+            self.health.failing = None
+            if deletions and self._on_deleted is not None:
+                self._on_deleted(deletions)
+        self._last_commit = time.monotonic()
+        self.health.last_commit_ms = (self._last_commit - started) * 1000
+        if delivery:
+            self._post(delivery)
+
+    def _one_by_one(self, batch: list[tuple[Arrival, Done]], error: Exception) -> Delivery:
+        """After a failure that is not the disk's: one arrival that cannot be stored must not stop the others."""
+        if _is_disk_error(error) or len(batch) == 1:
+            return [(done, Outcome(FAILED)) for _, done in batch]
+        delivery: Delivery = []
+        for item in batch:
+            try:
+                delivery += self._transaction([item], [], [])
+            except Exception as single:  # the same edge, one arrival wide
+                self._failed(single)
+                delivery.append((item[1], Outcome(FAILED)))
+        return delivery
+
+    def _transaction(
+        self, batch: list[tuple[Arrival, Done]], deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]
+    ) -> Delivery:
+        if self._books is None:
+            self._db = self._connect()
+            self._books = Books(self._db, self._outlets)
+        books = self._books
+        self._db.execute("BEGIN IMMEDIATE")
+        delivery = [(done, books.take(arrival)) for arrival, done in batch]
+        books.flush()
+        if deletions:
+            books.forwarded(deletions)
+        if attempts:
+            books.attempted(attempts)
+        self._db.execute("COMMIT")
+        self.health.commits += 1
+        self.health.frames += len(batch)
+        return delivery
+
+    def _failed(self, error: Exception) -> None:
+        """Forget what memory says, and begin again from the file. A connection that had trouble is opened anew."""
+        self.health.failed_commits += 1
+        self.health.failing = str(error)
+        self._books = None
+        self._db.close()  # rolls back
+
+    def _connect(self) -> sqlite3.Connection:
+        settings = self._settings
+        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
+        try:
+            self.path.chmod(0o600)
+            version = db.execute("PRAGMA user_version").fetchone()[0]
+            if version > schema.VERSION:
+                raise StoreTooNew(
+                    f"the store {self.path} has schema {version}; this gateway knows {schema.VERSION}",
+                    "install the version that wrote it, or restore a backup",
+                )
+            if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
+                raise StoreError(
+                    f"the store {self.path} cannot have a write-ahead log", "put it on a local file system"
+                )
+            db.execute(f"PRAGMA synchronous={settings.synchronous}")
+            db.execute(f"PRAGMA wal_autocheckpoint={settings.checkpoint_pages}")
+            db.execute("PRAGMA foreign_keys=OFF")  # rows are only ever written whole, by one thread
+            schema.migrate(db)
+            if settings.quota_mb:
+                db.execute(f"PRAGMA max_page_count={settings.quota_mb * 1024 * 1024 // _PAGE_SIZE}")
+        except BaseException:
+            db.close()
+            raise
+        return db
+
+    def _decode_again(self, books: Books, decode: Decode) -> None:
+        """Law 5: what could not be decoded is tried again at each start, for this version may know more."""
+        after = 0
+        while True:
+            rows = self._db.execute(
+                "SELECT report_id, life_id, received, message FROM report"
+                " WHERE state='undecoded' AND report_id > ? ORDER BY report_id LIMIT ?",
+                (after, _RETRY_BATCH),
+            ).fetchall()
+            if not rows:
+                return
+            after = rows[-1][0]
+            found = [(row, decode(row[3])) for row in rows]
+            self._db.execute("BEGIN IMMEDIATE")
+            for (report_id, life_id, received, _), reading in found:
+                if isinstance(reading, HelloFacts):
+                    books.hello_late(report_id, life_id, reading, received)
+                elif not isinstance(reading, str):
+                    books.decoded_late(report_id, life_id, *reading)
+            self._db.execute("COMMIT")
+
+
+def _is_disk_error(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DISK_ERRORS
+
+
+def _explain(path: Path, error: sqlite3.Error) -> StoreError:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return StoreDamaged(
+            f"the store {path} is damaged: {error}",
+            "stop the gateway, move store.sqlite, -wal and -shm aside together, and start again: nodes say hello anew",
+        )
+    return StoreError(f"the store {path} cannot be opened: {error}", "check owner, mode and free space of its folder")
