@@ -58,4 +58,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def usage() -> str:
     """The table of verbs for people."""
     rows = "\n".join(f"  {verb:10} {line}" for verb, (_, _, line) in VERBS.items())
-    return f"usage: kerb VERB [options]\n\n{rows}\n\n`kerb VERB --help` explains a verb; `kerb --version` prints the version."
+    return f"usage: kerb VERB [options]\n\n{rows}\n\n`kerb VERB --help` explains a verb."

@@ -1,0 +1,7 @@
+"""`python -m kerbtools` is the `kerb` command."""
+
+import sys
+
+from kerbtools.cli import main
+
+sys.exit(main())

@@ -1,0 +1,129 @@
+"""`kerb demo [--for 60s] [--json] [--chaos] [--seed N]`."""
+
+import argparse
+import json
+import re
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+
+from kerbtools.boards import BoardError
+from kerbtools.bundle import BundleError
+from kerbtools.demo import screen
+from kerbtools.demo.broker import BrokerError
+from kerbtools.demo.chaos import Chaos
+from kerbtools.demo.gateway import GatewayFailed
+from kerbtools.demo.street import Street
+
+RECORDS_WANTED = 100  # of each node at the council, for exit status 0
+SETTLE_SHARE = 0.1  # of the time, at the end: no new misfortune, and what was taken until then must arrive
+SETTLE_MORE_S = 60.0  # how long a slow machine may take beyond that
+_LOOK_S = 0.25
+_UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the demo; exit status 0 only if nothing was lost or doubled and each node got its records through."""
+    parser = argparse.ArgumentParser(prog="kerb demo", description="A street in a box, from bin to council.")
+    parser.add_argument("--for", dest="seconds", type=_duration, metavar="TIME", help="end by itself, e.g. after 60s")
+    parser.add_argument("--json", action="store_true", help="no table; one JSON line at the end")
+    parser.add_argument("--chaos", action="store_true", help="reset nodes, kill gateway and broker, at random")
+    parser.add_argument("--seed", type=int, default=1, help="of the world and of the chaos (default 1)")
+    parser.add_argument(
+        "--broker", choices=["auto", "mosquitto", "amqtt"], default="auto", help="who plays the council (default auto)"
+    )
+    options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Street(options.seed, broker=options.broker) as street:
+            chaos = Chaos(street, options.seed) if options.chaos else None
+            report = _watch(street, chaos, options)
+    except (BrokerError, GatewayFailed, BoardError, BundleError) as error:
+        print(f"kerb demo: {error}\n{error.hint}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(report), flush=True)
+    else:
+        _conclude(report)
+    return 0 if report["ok"] else 1
+
+
+def _watch(street: Street, chaos: Chaos | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Look on until the time is over or Ctrl-C; then account for every record that was taken until then."""
+    end = None if options.seconds is None else street.started + options.seconds
+    cut = None if options.seconds is None else street.started + options.seconds * (1 - SETTLE_SHARE)
+    if chaos:
+        chaos.start()
+    interrupted = False
+    try:
+        if options.json:
+            _wait(street, cut)
+        else:
+            with Live(console=Console(), refresh_per_second=4) as live:
+                _wait(street, cut, lambda: live.update(screen.draw(street, chaos)))
+    except KeyboardInterrupt:
+        interrupted = True
+    if chaos:
+        chaos.stop()
+    taken = street.ledger.taken()
+    if not interrupted:
+        street.settle(taken, max(0.0, (end or 0) - time.monotonic()) + SETTLE_MORE_S)
+    verdict = street.verdict(taken)
+    enough = all(count >= RECORDS_WANTED for count in verdict.council_by_node.values())
+    report: dict[str, Any] = {
+        "nodes": len(street.nodes),
+        "taken": verdict.taken,
+        "committed": verdict.committed,
+        "council": verdict.council,
+        "lost": verdict.lost,
+        "doubled": verdict.doubled,
+        "broker": street.broker.name,
+        "council_by_node": verdict.council_by_node,
+        "redelivered": street.council.redelivered(),
+        "virtual_hours": round(street.virtual_hours(), 1),
+        "seconds": round(time.monotonic() - street.started, 1),
+        "seed": options.seed,
+    }
+    if chaos:
+        report["chaos"] = {**asdict(chaos.tally), "broker_cut_means": street.broker.chaos_word}
+    report["interrupted"] = interrupted
+    # After Ctrl-C nobody waited for what was under way, so only doubling is held against it.
+    report["ok"] = verdict.doubled == 0 and (interrupted or (verdict.lost == 0 and enough))
+    return report
+
+
+def _wait(street: Street, until: float | None, look: Callable[[], None] = lambda: None) -> None:
+    while until is None or time.monotonic() < until:
+        look()
+        if (failure := street.failure()) is not None:
+            raise failure
+        time.sleep(_LOOK_S)
+
+
+def _conclude(report: dict[str, Any]) -> None:
+    print(
+        f"{report['taken']} records taken, {report['committed']} committed, {report['council']} at the council, "
+        f"{report['doubled']} doubled, in {report['virtual_hours']} virtual hours."
+    )
+    if report["interrupted"]:
+        print("What is not at the council yet was still waiting on a node or in the gateway when you ended the demo.")
+    elif report["lost"]:
+        print(f"{report['lost']} records did not arrive: a defect. Please report it, with seed {report['seed']}.")
+
+
+def _duration(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(s|m|min|h|)", text)
+    if match is None or float(match[1]) <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 60s, 5m or 1h")
+    return float(match[1]) * _UNITS[match[2]]
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,113 @@
+"""The demo's gateway: the real `kerb gateway run` in a process of its own, started anew whenever it ends."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from kerbgate import config, control
+from kerbgate.errors import GatewayError
+from kerbgate.registry import Registry
+from kerbgate.store import Reader
+
+START_TIMEOUT_S = 15.0
+STOP_TIMEOUT_S = 10.0
+
+
+class GatewayFailed(Exception):
+    """The gateway ended by itself; its last words are in the message."""
+
+    hint = "Its whole log is printed above; `kerb gateway run` shows the same error."
+
+
+class GatewayProcess:
+    """One gateway. add_node() before start(). status() is what its control socket last said."""
+
+    def __init__(self, folder: Path, site: str, broker_port: int, clock: Path, inlets: list[str]):
+        self.folder = folder
+        self._config = folder / "gateway.toml"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._last_status: dict[str, Any] = {}
+        folder.mkdir(parents=True)
+        text = config.render(
+            {
+                "gateway": {"site": site, "state": "state"},
+                "inlet": {"url": inlets[0]},
+                "outlet": {"name": "council", "url": f"mqtt://127.0.0.1:{broker_port}"},
+                "clock": {"source": f"shared:{clock}"},
+            }
+        )
+        for inlet in inlets[1:]:
+            text += f'\n[[inlet]]\nurl = "{inlet}"\n'
+        self._config.write_text(text)
+        self._settings = config.load(self._config)
+        self._settings.gateway.state.mkdir(mode=0o700)
+        self._registry = Registry(self._settings.gateway.registry, create=True)
+
+    def add_node(self, address: int, site: str, board: str, secret: bytes) -> None:
+        """Writes a node and its secret to the registry."""
+        self._registry.add(address=address, site=site, role="bin", board=board, secret=secret)
+
+    def start(self) -> None:
+        """Starts the process and waits until its control socket answers. GatewayFailed."""
+        log = self.folder / "gateway.log"
+        with log.open("ab") as output:
+            command = [sys.executable, "-m", "kerbtools", "gateway", "run", "--config", str(self._config)]
+            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            if self._ask():
+                return
+            time.sleep(0.02)
+        raise GatewayFailed("the gateway did not start:\n" + log.read_text()[-2000:])
+
+    def kill(self) -> None:
+        """kill -9: no goodbye."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(STOP_TIMEOUT_S)
+
+    def stop(self) -> None:
+        """The graceful end."""
+        if self._process is None:
+            return
+        self._process.send_signal(signal.SIGTERM)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        self._process = None
+        self._registry.close()
+
+    def status(self) -> dict[str, Any]:
+        """What it says of itself; its last words while it is down."""
+        self._ask()
+        return self._last_status
+
+    def committed(self, ids: set[str]) -> set[str]:
+        """Which of these record ids the store holds as committed."""
+        reader = Reader(self._settings.gateway.state / "store.sqlite")
+        try:
+            ranges: dict[tuple[int, str], list[tuple[int, int]]] = {}
+            found: set[str] = set()
+            for ident in ids:
+                _, node, life, index = ident.split("/")
+                key = (int(node), life)
+                if key not in ranges:
+                    ranges[key] = reader.committed(key[0], bytes.fromhex(life))
+                if any(first <= int(index) <= last for first, last in ranges[key]):
+                    found.add(ident)
+            return found
+        finally:
+            reader.close()
+
+    def _ask(self) -> bool:
+        try:
+            self._last_status = control.ask(self._settings.gateway.state, "status")["status"]
+        except GatewayError:
+            return False
+        return True

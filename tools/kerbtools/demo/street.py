@@ -1,0 +1,103 @@
+"""The street: a world with emulated bins, their gateway, and the council's broker; and the verdict on all of it."""
+
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import TracebackType
+from typing import Self
+
+from kerbtools.demo.broker import Broker, open_broker
+from kerbtools.demo.council import Council
+from kerbtools.demo.gateway import GatewayProcess
+from kerbtools.demo.ledger import Ledger, Verdict, count_by_node
+from kerbtools.emulator import Board, Identity, World
+
+SITE = "demo"
+BINS = ((417, "esp32_c3"), (418, "pico_w"), (2290, "esp32_c3"))
+SPEED = 20 * 3600.0  # virtual seconds a real second, at most, while all boards sleep
+_LOOK_S = 0.1
+
+
+class Street:
+    """Everything that the demo runs, in one temporary folder. A context manager: it leaves nothing behind."""
+
+    def __init__(self, seed: int, speed: float | None = SPEED, broker: str = "auto"):
+        self._scratch = TemporaryDirectory(prefix="kerb-demo-")
+        folder = Path(self._scratch.name)
+        # A broker that gives up root must still pass through to its own folder; secrets lie in folders of mode 0700.
+        folder.chmod(0o711)
+        self.started = time.monotonic()
+        self.ledger = Ledger(SITE)
+        self.broker: Broker = open_broker(folder / "broker", broker)
+        self.world = World(seed=seed, speed=speed)
+        identities = [Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node, _ in BINS]
+        self.boards = [
+            Board(self.world, board, role="bin", identity=identity, on_line=self._on_line(identity.node))
+            for (_, board), identity in zip(BINS, identities, strict=True)
+        ]
+        self.nodes = {node: board for (node, _), board in zip(BINS, self.boards, strict=True)}
+        self.gateway = GatewayProcess(
+            folder / "gateway",
+            SITE,
+            self.broker.port,
+            self.world.clock_path,
+            [f"serial:{board.link_path}?baud=115200" for board in self.boards],
+        )
+        for identity, (_, board) in zip(identities, BINS, strict=True):
+            self.gateway.add_node(identity.node, SITE, board, identity.secret)
+        self.council = Council(self.broker.council_port)
+
+    def __enter__(self) -> Self:
+        """Broker, council, gateway, then the nodes: so the first hello finds somebody."""
+        try:
+            self.broker.start()
+            self.council.start()
+            self.gateway.start()
+            for board in self.boards:
+                board.start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def virtual_hours(self) -> float:
+        return (self.world.now() - self.world.start_utc) / 3600
+
+    def failure(self) -> BaseException | None:
+        """What ended a board's thread, where something did."""
+        return next((board.failure for board in self.boards if board.failure is not None), None)
+
+    def settle(self, taken: set[str], timeout_s: float) -> None:
+        """Wait until the council holds every one of these records, or the time is up. The street lives on meanwhile."""
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline and taken - self.council.record_ids():
+            time.sleep(_LOOK_S)
+
+    def verdict(self, taken: set[str]) -> Verdict:
+        """The account of these records. Doubled counts ids that came in two documents, and indices taken twice."""
+        arrived = taken & self.council.record_ids()
+        return Verdict(
+            taken=len(taken),
+            committed=len(self.gateway.committed(taken)),
+            council=len(arrived),
+            lost=len(taken - arrived),
+            doubled=len(self.council.doubled() | self.ledger.repeated()),
+            council_by_node={node: count_by_node(arrived).get(node, 0) for node in self.nodes},
+        )
+
+    def _on_line(self, node: int) -> Callable[[Board, str], None]:
+        def on_line(_board: Board, line: str) -> None:
+            self.ledger.read_line(node, line)
+
+        return on_line
+
+    def _stop(self) -> None:
+        for end in (self.world.stop, self.gateway.stop, self.council.stop, self.broker.stop, self._scratch.cleanup):
+            end()
