@@ -9,7 +9,7 @@ import importlib.util
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,20 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> "CaseFile 
     return None
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> Generator[None, pytest.Module, object]:
+    """A case file that is named on the command line is still ours alone, not an ordinary module as well."""
+    made = yield
+    return NotATestModule.from_parent(parent, path=module_path) if module_path.name.startswith("case_") else made
+
+
+class NotATestModule(pytest.File):
+    """A file without items."""
+
+    def collect(self) -> Iterator[pytest.Item]:
+        return iter(())
+
+
 class CaseFile(pytest.File):
     """One shared case file; its results on MicroPython are fetched once, for all its functions."""
 
@@ -41,9 +55,9 @@ class CaseFile(pytest.File):
         names = [n.name for n in tree.body if isinstance(n, ast.FunctionDef) and n.name.startswith("test_")]
         self._micropython: dict[str, str] | None = None
         for name in names:
-            yield CPythonCase.from_parent(self, name=f"{name}[cpython]", function=name)
+            yield CPythonCase.from_parent(self, name=f"{name}[cpython]", case=name)
         for name in names:
-            yield MicroPythonCase.from_parent(self, name=f"{name}[micropython]", function=name)
+            yield MicroPythonCase.from_parent(self, name=f"{name}[micropython]", case=name)
 
     def on_micropython(self, temporary: Path) -> dict[str, str]:
         """Output by function name; "" means that it passed."""
@@ -73,9 +87,9 @@ class CaseFile(pytest.File):
 
 
 class CPythonCase(pytest.Item):
-    def __init__(self, *, function: str, **kwargs: object):
+    def __init__(self, *, case: str, **kwargs: object):
         super().__init__(**kwargs)  # type: ignore[arg-type]
-        self.function = function
+        self.case = case
 
     def runtest(self) -> None:
         spec = importlib.util.spec_from_file_location(f"{self.path.parent.name}_{self.path.stem}", self.path)
@@ -84,9 +98,9 @@ class CPythonCase(pytest.Item):
         sys.path.insert(0, str(self.path.parent))
         try:
             spec.loader.exec_module(module)
-            os.environ["KERB_TMP"] = str(_fresh(self.config, self.function))
+            os.environ["KERB_TMP"] = str(_fresh(self.config, self.case))
             os.environ["KERB_VECTORS"] = str(VECTORS)
-            getattr(module, self.function)()
+            getattr(module, self.case)()
         finally:
             sys.path.remove(str(self.path.parent))
 
@@ -103,14 +117,14 @@ class CaseFailed(Exception):
 
 
 class MicroPythonCase(pytest.Item):
-    def __init__(self, *, function: str, **kwargs: object):
+    def __init__(self, *, case: str, **kwargs: object):
         super().__init__(**kwargs)  # type: ignore[arg-type]
-        self.function = function
+        self.case = case
 
     def runtest(self) -> None:
         assert isinstance(self.parent, CaseFile)
         results = self.parent.on_micropython(_fresh(self.config, self.path.stem))
-        output = results.get(self.function)
+        output = results.get(self.case)
         if output is None:
             raise CaseFailed(f"the interpreter ended before this case: {self.parent.crash}")
         if output:
