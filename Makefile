@@ -24,7 +24,7 @@ lint: .venv/stamp-dev  ## ruff, pyright, import-linter
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|gateway|node|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|gateway|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing

@@ -19,6 +19,7 @@ from typing import Protocol
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
+ENDED_HINT = "Nothing in the demo ends it: look for who did, and start the demo again."
 _MOSQUITTO_PLACES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto")
 
 _MOSQUITTO_CONFIGURATION = """\
@@ -35,9 +36,14 @@ max_inflight_messages 200
 
 
 class BrokerError(Exception):
-    """The broker did not start; `hint` says what to try."""
+    """The broker did not start, or ended by itself; `hint` says what to try."""
 
     hint = "Install mosquitto with your system's package manager, or run `pip install 'kerbstone[tools]'` for amqtt."
+
+    def __init__(self, message: str, hint: str = ""):
+        super().__init__(message)
+        if hint:
+            self.hint = hint
 
 
 class Broker(Protocol):
@@ -51,6 +57,7 @@ class Broker(Protocol):
     def start(self) -> None: ...
     def stop(self) -> None: ...
     def cut(self, down_s: float) -> None: ...
+    def check(self) -> None: ...
 
 
 def find_mosquitto() -> str | None:
@@ -105,6 +112,9 @@ class Mosquitto:
         time.sleep(down_s)
         self.start()
 
+    def check(self) -> None:
+        _check(self._process, self.name, self._folder / "mosquitto.log")
+
     def _end(self, sign: signal.Signals) -> None:
         if self._process is None:
             return
@@ -147,6 +157,9 @@ class Amqtt:
 
     def cut(self, down_s: float) -> None:
         self._relay.drop(down_s)
+
+    def check(self) -> None:
+        _check(self._process, self.name, self._folder / "amqtt.log")
 
 
 class Relay:
@@ -216,6 +229,15 @@ async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             writer.write(data)
             await writer.drain()
     writer.close()
+
+
+def _check(process: "subprocess.Popen[bytes] | None", name: str, log: Path) -> None:
+    """BrokerError if a broker that should run has ended."""
+    if process is not None and (status := process.poll()) is not None:
+        words = log.read_text(errors="replace")[-500:].strip()
+        raise BrokerError(
+            f"the council's broker, {name}, ended with status {status}. Its last words:\n{words}", ENDED_HINT
+        )
 
 
 def _await_port(port: int, name: str) -> None:

@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         "--broker", choices=["auto", "mosquitto", "amqtt"], default="auto", help="who plays the council (default auto)"
     )
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         with Street(options.seed, broker=options.broker) as street:
             chaos = Chaos(street, options.seed) if options.chaos else None
@@ -64,10 +65,10 @@ def _watch(street: Street, chaos: Chaos | None, options: argparse.Namespace) -> 
     interrupted = False
     try:
         if options.json:
-            _wait(street, cut)
+            _wait(street, cut, chaos is not None)
         else:
             with Live(console=Console(), refresh_per_second=4) as live:
-                _wait(street, cut, lambda: live.update(screen.draw(street, chaos)))
+                _wait(street, cut, chaos is not None, lambda: live.update(screen.draw(street, chaos)))
     except KeyboardInterrupt:
         interrupted = True
     if chaos:
@@ -99,11 +100,11 @@ def _watch(street: Street, chaos: Chaos | None, options: argparse.Namespace) -> 
     return report
 
 
-def _wait(street: Street, until: float | None, look: Callable[[], None] = lambda: None) -> None:
+def _wait(street: Street, until: float | None, chaotic: bool, look: Callable[[], None] = lambda: None) -> None:
     while until is None or time.monotonic() < until:
         look()
-        if (failure := street.failure()) is not None:
-            raise failure
+        if not chaotic:
+            street.check()
         time.sleep(_LOOK_S)
 
 

@@ -1,4 +1,4 @@
-"""The demo's gateway: the real `kerb gateway run` in a process of its own, started anew whenever it ends."""
+"""The demo's gateway: the real `kerb gateway run` in a process of its own."""
 
 import signal
 import subprocess
@@ -19,7 +19,7 @@ STOP_TIMEOUT_S = 10.0
 class GatewayFailed(Exception):
     """The gateway ended by itself; its last words are in the message."""
 
-    hint = "Its whole log is printed above; `kerb gateway run` shows the same error."
+    hint = "These were its last words; if they do not help, please report them."
 
 
 class GatewayProcess:
@@ -63,24 +63,33 @@ class GatewayProcess:
             if self._ask():
                 return
             time.sleep(0.02)
-        raise GatewayFailed("the gateway did not start:\n" + log.read_text()[-2000:])
+        raise GatewayFailed(f"the gateway did not start:\n{self._last_words()}")
 
     def kill(self) -> None:
         """kill -9: no goodbye."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(STOP_TIMEOUT_S)
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(STOP_TIMEOUT_S)
+
+    def check(self) -> None:
+        """GatewayFailed if it has ended by itself."""
+        process = self._process
+        if process is not None and (status := process.poll()) is not None:
+            raise GatewayFailed(f"the gateway ended with status {status}:\n{self._last_words()}")
+
+    def _last_words(self) -> str:
+        return (self.folder / "gateway.log").read_text(errors="replace")[-2000:].strip()
 
     def stop(self) -> None:
         """The graceful end."""
-        if self._process is None:
-            return
-        self._process.send_signal(signal.SIGTERM)
-        try:
-            self._process.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            self.kill()
-        self._process = None
+        if self._process is not None:
+            self._process.send_signal(signal.SIGTERM)
+            try:
+                self._process.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self._process = None
         self._registry.close()
 
     def status(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
@@ -70,14 +71,19 @@ class Street:
     def virtual_hours(self) -> float:
         return (self.world.now() - self.world.start_utc) / 3600
 
-    def failure(self) -> BaseException | None:
-        """What ended a board's thread, where something did."""
-        return next((board.failure for board in self.boards if board.failure is not None), None)
+    def check(self) -> None:
+        """Raise what ended by itself: a board's thread, the gateway (GatewayFailed), the broker (BrokerError)."""
+        for board in self.boards:
+            if board.failure is not None:
+                raise board.failure
+        self.gateway.check()
+        self.broker.check()
 
     def settle(self, taken: set[str], timeout_s: float) -> None:
         """Wait until the council holds every one of these records, or the time is up. The street lives on meanwhile."""
         deadline = time.monotonic() + timeout_s
         while time.monotonic() < deadline and taken - self.council.record_ids():
+            self.check()
             time.sleep(_LOOK_S)
 
     def verdict(self, taken: set[str]) -> Verdict:
@@ -99,5 +105,7 @@ class Street:
         return on_line
 
     def _stop(self) -> None:
-        for end in (self.world.stop, self.gateway.stop, self.council.stop, self.broker.stop, self._scratch.cleanup):
-            end()
+        # The gateway first: it must not find its ports gone. One end that fails does not keep the others.
+        with ExitStack() as ends:
+            for end in (self._scratch.cleanup, self.broker.stop, self.council.stop, self.world.stop, self.gateway.stop):
+                ends.callback(end)
