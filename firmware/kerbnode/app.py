@@ -34,7 +34,7 @@ def main():
         with open("/board.json") as file:
             board = json.load(file)
         board_hal = hal.Hal(machine, time, os.urandom, board)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a task's edge: without a board there is nothing else to do
         journal.note("crash", type(error).__name__, error, "in board.json: flash the board again: kerb flash")
         machine.deepsleep(LONGEST_CRASH_SLEEP_S * 1000)
     run(board_hal, board, journal)
@@ -42,17 +42,21 @@ def main():
 
 def run(board_hal, board, journal, folder=FOLDER):
     """One wake, whatever happens in it, and the deep sleep after it."""
-    state, crashes = retained.unpack(board_hal.take_retained())
-    if not board_hal.may_be_wake():
-        state = None
+    crashes = 0
     try:
+        state, crashes = retained.unpack(board_hal.take_retained())
+        if not board_hal.may_be_wake():
+            state = None
         node = Node(board_hal, board, journal, folder)
         sleep_ms = node.cycle(state, crashes)
     except Exception as error:  # the top edge: nothing above it could act on any error
         crashes += 1
         journal.note("crash", crashes, type(error).__name__, error, getattr(error, "hint", ""))
-        board_hal.keep_retained(retained.pack_crash(crashes))
         sleep_ms = min(CRASH_SLEEP_S << min(crashes - 1, 16), LONGEST_CRASH_SLEEP_S) * 1000
+        try:
+            board_hal.keep_retained(retained.pack_crash(crashes))
+        except Exception:  # without memory nothing counts the errors: as if there had been many
+            sleep_ms = LONGEST_CRASH_SLEEP_S * 1000
     board_hal.deep_sleep(board_hal.sleep_span_ms(sleep_ms))
 
 
@@ -71,6 +75,7 @@ class Node:
         self._exchange = None
         self._session = None
         self._cause = hal.POWER_ON
+        self._ranger_noise = 0
 
     def cycle(self, state, crashes=0):
         """From wake to sleep. state: what was retained, or None. Returns ms to sleep, with the new state retained."""
@@ -90,13 +95,15 @@ class Node:
             self._take(is_boot)
             self._hal.feed()
             self._report()
+        if self._exchange:
+            self._exchange.tell(self._ranger_noise)
         self.outbox.save()
         return self._end(sampled_ms)
 
     def _begin(self, state, crashes):
         """(state, whether this is a reboot): open counters and outbox, and say so on the console."""
         counters = self.counters
-        counters.open()
+        counters.open(crashes)
         is_boot = state is None or not counters.resume(state)
         if is_boot:
             for complaint in self._complaints:
@@ -126,7 +133,9 @@ class Node:
         utc_s = self.clock.utc()
         time_s = self.clock.uptime() if utc_s is None else utc_s
         new_day = time_s // DAY_S != (time_s - self.settings["interval_s"]) // DAY_S
-        values = Sensors(self._hal, self._board["sensors"]).sample(self.settings, is_boot or new_day)
+        sensors = Sensors(self._hal, self._board["sensors"])
+        values = sensors.sample(self.settings, is_boot or new_day)
+        self._ranger_noise = sensors.noise
         dropped = self.outbox.dropped
         index = self.counters.take_index()
         self.outbox.append(index, time_s, self.counters.boot_count if utc_s is None else 0, values)

@@ -6,11 +6,11 @@ Nothing in that file can stop a node: what is not understood is complained about
 import hashlib
 import json
 
-PATH = "/node/config.json"
 MAX_TEXT = 4096  # characters: the whole table written out takes about 500
 
+# interval_s: a day of records fits pace.MAX_FRAMES_A_DAY reports of 48, and half as many again for what was lost.
 SETTINGS = (  # name, default, lowest, highest; what each is for: firmware/SETTINGS.md
-    ("interval_s", 3600, 60, 86400),
+    ("interval_s", 3600, 180, 86400),
     ("report_records", 24, 1, 48),
     ("reports_per_wake", 8, 1, 16),
     ("tries", 2, 1, 4),
@@ -57,7 +57,7 @@ def parse(text):
     return settings, complaints
 
 
-def read(path=PATH):
+def read(path):
     """(settings, complaints) of a file; one that is not there is no complaint."""
     try:
         with open(path) as file:

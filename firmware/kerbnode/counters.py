@@ -4,6 +4,9 @@
              one readable              HALF     a reboot starts two of the largest blocks beyond its limits
              none                      LOST     a reboot draws a new life
 
+A slot counts as lost if it is absent or damaged. Where none counts and one is there but cannot be read, `open` raises:
+the error may pass, and a new life would cost every record that waits.
+
 Two slots' limits differ by one block at most, because a skip is written to both: so a start from either one is safe.
 firmware/OUTBOX.md has the reasoning.
 """
@@ -14,6 +17,7 @@ from kerbnode.retained import life_tag
 LOST, HALF, INTACT = 0, 1, 2
 LIFE_SIZE = 8
 MAX_BLOCK = 64  # the most that settings let a block be; the skip has to cover any earlier setting
+MAX_READ_ERRORS = 8  # wakes in a row that slots may refuse to be read, about 3 hours of retries; then they are lost
 MAX_GAPS = 8  # ranges in one hello (kerbwire.messages)
 
 _GENERATION, _LIFE, _SEQ_LIMIT, _INDEX_LIMIT, _BOOT_COUNT, _GAPS, _CONFIRMED = 0, 1, 2, 3, 4, 5, 6
@@ -39,14 +43,21 @@ class Counters:
         self.gaps = []
         self.confirmed = False
 
-    def open(self):
-        """Read both slots. Writes nothing."""
+    def open(self, crashes=0):
+        """Read both slots. Writes nothing. OSError if no slot counts and one cannot be read, for so many crashes."""
         slots = []
+        failed = None
         for path in self._paths:
-            slot = flash.load(path)
+            try:
+                slot = flash.load(path, True)
+            except OSError as error:
+                failed = error
+                continue
             if _is_slot(slot):
                 slots.append(slot)
         if not slots:
+            if failed and crashes < MAX_READ_ERRORS:
+                raise failed
             return
         slots.sort(key=lambda slot: slot[_GENERATION])
         newest = slots[-1]
@@ -83,11 +94,13 @@ class Counters:
         self.next_seq = self.seq_limit + skip
         self.next_index = self.index_limit + skip
         self.boot_count += 2 if self.state == HALF else 1  # a lost slot may have counted one boot more
+        if self.state == LOST:
+            self._reserve()  # before open_records removes what other lives have left
         self._note_gap(open_records(self.life), self.next_index)
         self._reserve()
-        if self.state != INTACT:
+        if self.state == HALF:
             self._rewrite()
-            self.state = INTACT
+        self.state = INTACT
 
     def take_seq(self):
         """A sequence number that was never used before, reserved on flash by the time this returns."""

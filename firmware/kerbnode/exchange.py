@@ -29,6 +29,7 @@ class Exchange:
         self._journal = journal
         self._make_hello = make_hello
         self._sent_ticks = 0
+        self._boot_ends = {}  # newest time by earlier boot
 
     def hello(self, is_boot):
         """Say hello until it is committed. False: no answer. is_boot: beyond the day's budget, once a boot."""
@@ -65,6 +66,15 @@ class Exchange:
                 return False
         return True
 
+    def tell(self, ranger_noise=0):
+        """One console line of what was refused and what was noise in this wake, if anything was."""
+        counts = ["%s %d" % (reason, self._session.refused[reason]) for reason in sorted(self._session.refused)]
+        for name, count in (("skipped", self._session.skipped), ("noise", self._link.noise), ("ranger", ranger_noise)):
+            if count:
+                counts.append("%s %d" % (name, count))
+        if counts:
+            self._journal.note("refused", *counts)
+
     def _report(self):
         """One report: at most `tries` frames; between them what is in flight may still be acknowledged."""
         for _ in range(self._settings["tries"]):
@@ -80,7 +90,7 @@ class Exchange:
                 return True  # the day's numbers are spent, which is no fault of the gateway
             seq = self._send("report", body, False)
             self._outbox.sent(seq, run[0][0], count)
-            if self._listen([seq]):
+            if self._listen([seq]) is True:  # a Challenge is no answer to a report: hello is due soon
                 self._pace.answered()
                 return True
         return False
@@ -101,7 +111,11 @@ class Exchange:
         """Uptime now, for times that are uptimes; for an earlier boot, whose end nobody timed, its newest time."""
         if not boot:
             return None
-        return self._clock.uptime() if boot == self._counters.boot_count else records[-1].time
+        if boot == self._counters.boot_count:
+            return self._clock.uptime()
+        if boot not in self._boot_ends:
+            self._boot_ends[boot] = self._outbox.newest_time(boot, records[0].index)
+        return self._boot_ends[boot]
 
     def _send(self, kind, body, with_life):
         seq, frame = self._session.seal(body, with_life)

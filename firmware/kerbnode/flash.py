@@ -7,21 +7,25 @@ closed.
 import hashlib
 import os
 from binascii import crc32
+from errno import ENOENT
 
 from kerbwire import cbor
 from kerbwire.errors import WireError
 
 CRC_SIZE = 4
+ENOTDIR = 20  # which MicroPython's errno does not name
 MAX_FILE = 4096  # bytes of a file that is read whole: one flash block, and what a board's heap bears
 
 
-def read(path):
-    """The file's bytes, at most MAX_FILE; None if it cannot be read."""
+def read(path, strict=False):
+    """The file's bytes, at most MAX_FILE; None if it cannot be read. strict: OSError if it is there and cannot be."""
     try:
         size = os.stat(path)[6]  # a read of MAX_FILE would ask the heap for that much in one piece
         with open(path, "rb") as file:
             return file.read(min(size, MAX_FILE))
-    except OSError:
+    except OSError as error:
+        if strict and error.errno != ENOENT:
+            raise
         return None
 
 
@@ -39,9 +43,9 @@ def digest(path):
         return bytes(32)
 
 
-def load(path):
-    """The value of a checked file; None if it is absent, torn or damaged."""
-    data = read(path)
+def load(path, strict=False):
+    """The value of a checked file; None if it is absent, torn or damaged. strict: as of `read`."""
+    data = read(path, strict)
     if data is None or len(data) <= CRC_SIZE:
         return None
     body = data[:-CRC_SIZE]
@@ -73,10 +77,12 @@ def append(path, data, fresh=False):
 
 
 def names(path):
-    """What a folder holds, sorted; nothing if there is no such folder."""
+    """What a folder holds, sorted; nothing if there is no such folder. OSError if it cannot be read."""
     try:
         return sorted(os.listdir(path))
-    except OSError:
+    except OSError as error:
+        if error.errno not in (ENOENT, ENOTDIR):
+            raise
         return []
 
 

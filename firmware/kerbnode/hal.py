@@ -11,7 +11,7 @@ from kerbnode.retained import SIZE
 POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 0, 1, 2, 3, 4  # as in kerbwire.messages, which most wakes need not load
 CAUSES = ("power_on", "hard", "watchdog", "deep_sleep", "soft")
 
-WATCHDOG_MS = 30000  # the longest step between two feeds is one listen window, 10 s at most
+WATCHDOG_MS = 30000  # the longest step between two feeds is a listen window or a sample: 10 s, and what lies around it
 LONGEST_SLEEP_MS = 86400000  # a day, where the port itself has no limit
 
 _NAMES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")  # in the order of CAUSES
@@ -27,15 +27,17 @@ class Hal:
         self._longest_sleep_ms = board["longest_sleep_ms"] or LONGEST_SLEEP_MS
         self._watchdog = None
         self._watchdog_sleeps = not board["watchdog"]["in_deepsleep"]
+        self._watchdog_ms = min(WATCHDOG_MS, board["watchdog"]["longest_ms"] or WATCHDOG_MS)
         self.ticks_ms = time.ticks_ms
         self.ticks_diff = time.ticks_diff
         self.sleep_ms = time.sleep_ms
         self.random = urandom
 
     def start_watchdog(self):
-        """From now on 30 s without `feed` reset the board; not where it would run on in deep sleep and end it (rp2)."""
+        """From now on 30 s without `feed`, or the longest that the port can, reset the board; not where it would run on
+        in deep sleep and end it (rp2)."""
         if self._watchdog_sleeps:
-            self._watchdog = self._machine.WDT(timeout=WATCHDOG_MS)
+            self._watchdog = self._machine.WDT(timeout=self._watchdog_ms)
 
     def feed(self):
         if self._watchdog:

@@ -7,7 +7,6 @@ from kerbnode import flash
 from kerbwire import cbor
 from kerbwire.errors import WireError
 
-PATH = "/node/identity.cbor"
 SECRET_SIZE = 16
 
 
@@ -27,7 +26,7 @@ class Identity:
         self.site = site
 
 
-def read(path=PATH):
+def read(path):
     """The identity, or IdentityError. Error texts never hold its content."""
     data = flash.read(path)
     if data is None:

@@ -6,6 +6,8 @@ sent KIND SEQ                a frame has left
 committed SEQ                the gateway has committed the records of that report
 confirmed SEQ                the gateway has committed that hello
 note WORD ...                anything else: a complaint, a count, a crash
+note refused WORD COUNT ...  of a wake that spoke, what is not 0: frames refused by reason, unknown fields skipped,
+                             chunks of line noise, bytes of ranger noise
 """
 
 MAX_LINE = 120  # characters: a terminal's width and a half; a longer line is cut

@@ -12,9 +12,9 @@ from binascii import crc32
 from kerbnode import flash
 from kerbwire import cbor
 
-SEGMENT_RECORDS = 32  # 512 bytes to 1 KB: the size at which appending wears flash least (0.15 erases a record)
+SEGMENT_RECORDS = 32  # 512 bytes to 1 KB; what that wears: firmware/OUTBOX.md
 MAX_RECORD = 96  # bytes of one record's CBOR: a whole segment fits flash.MAX_FILE
-MAX_IN_FLIGHT = 8  # reports remembered as sent: as many as an ack lists
+MAX_IN_FLIGHT = 8  # reports remembered as sent; an ack of this gateway lists as many, the wire allows it 16
 MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
 
 _HEAD = 6
@@ -24,8 +24,8 @@ _STATE = "state"
 class Outbox:
     """The records of one life. declare_gap(first, count) is called before unacknowledged records are dropped.
 
-    dropped: unacknowledged records overwritten. stale: records of earlier lives removed: they cannot be sent, since a
-    record belongs to its life.
+    dropped: records lost unacknowledged, as far as can be known. stale: records of earlier lives removed: they
+    cannot be sent, since a record belongs to its life.
     """
 
     def __init__(self, folder, capacity_segments, declare_gap):
@@ -57,10 +57,11 @@ class Outbox:
         end = self._acked[-1][1] if self._acked else 0
         if self._segments:
             first = self._segments[-1]
-            data = flash.read(self._path(first)) or b""
-            count, size = _scan(data)
-            self._sizes[first] = count
-            self._tail_end = first + count if size == len(data) and count < SEGMENT_RECORDS else None
+            data = flash.read(self._path(first))
+            count, size = _scan(data or b"")
+            if data is not None:
+                self._sizes[first] = count
+                self._tail_end = first + count if size == len(data) and count < SEGMENT_RECORDS else None
             end = max(end, first + count)
         return end
 
@@ -97,6 +98,19 @@ class Outbox:
         Consecutive, of one boot or all in UTC, times not falling. What is in flight comes last: its ack may be late.
         """
         return self._run(most, False) or self._run(most, True)
+
+    def newest_time(self, boot, index):
+        """The newest time of a boot, whose record `index` is; acknowledged ones count too. They lie in one row."""
+        newest = 0
+        for segment in self._segments:
+            if segment + SEGMENT_RECORDS <= index:
+                continue
+            for place in range(max(0, index - segment), self._size(segment)):
+                time, other, _ = self._record(segment, place)
+                if other != boot:
+                    return newest
+                newest = max(newest, time)
+        return newest
 
     def sent(self, seq, first, count):
         """A report with these records has left."""
@@ -159,7 +173,7 @@ class Outbox:
                 if not self._is_acked(index, index + 1):
                     waits = True
                     yield index, segment
-            if not waits and after is not None:
+            if not waits and after is not None and self._settle_end(segment, after):
                 self._acknowledge(segment, after)  # over the gap behind it: this segment need not be read again
 
     def _spans(self):
@@ -170,6 +184,26 @@ class Outbox:
         if segment not in self._sizes:
             self._sizes[segment] = _scan(flash.read(self._path(segment)) or b"")[0]
         return self._sizes[segment]
+
+    def _settle_end(self, segment, after):
+        """Whether nothing of a segment can come any more; what is damaged in it is declared first."""
+        count, end = self._examine(segment, after)
+        if count is None or count != self._sizes.get(segment):
+            self._sizes.pop(segment, None)  # it could not be read, now or before: looked at again
+            return False
+        if end > segment + count:
+            self._declare_gap(segment + count, end - segment - count)
+            self.dropped += 1
+        return True
+
+    def _examine(self, segment, after):
+        """(records that check out, or None if it cannot be read now; the number after the last that it may hold)"""
+        data = flash.read(self._path(segment))
+        count, size = _scan(data or b"")
+        if count and size == len(data):
+            return count, segment + count
+        end = segment + SEGMENT_RECORDS
+        return None if data is None else count, end if after is None else min(end, after)
 
     def _record(self, segment, place):
         """[time, boot, values] of one record. The bytes of its segment are kept for the next one."""
@@ -183,19 +217,19 @@ class Outbox:
 
     def _make_room(self):
         """Remove the oldest segment that is all acknowledged; else the oldest, its waiting records declared a gap."""
-        oldest = self._segments[0]
+        oldest, behind = self._spans()[0]
         for segment, after in self._spans():
             if after is not None and self._is_acked(segment, after):
-                oldest = segment
+                oldest, behind = segment, after
                 break
-        numbers = range(oldest, oldest + self._size(oldest))
+        numbers = range(oldest, self._examine(oldest, behind)[1])
         lost = [index for index in numbers if not self._is_acked(index, index + 1)]
         if lost:
             self._declare_gap(lost[0], lost[-1] - lost[0] + 1)
             self.dropped += len(lost)
         flash.remove(self._path(oldest))
         self._segments.remove(oldest)
-        self._sizes.pop(oldest)
+        self._sizes.pop(oldest, None)
         self._acknowledge(0, self._segments[0] if self._segments else oldest)  # nothing below is held any more
 
     def _remove_other(self, path):

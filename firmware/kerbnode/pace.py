@@ -1,6 +1,6 @@
 """How often a node may speak: a day's sequence numbers, and the backoff while the gateway is silent. Pure."""
 
-MAX_FRAMES_A_DAY = 16  # law 1: a bin spends at most so many sequence numbers a day, a boot's own hello apart
+MAX_FRAMES_A_DAY = 16  # law 1: so many sequence numbers a day between two boots, a boot's own hello apart
 MAX_LEVEL = 6
 WAITS = (0, 1, 2, 4, 8, 16, 24)  # sample intervals, by silent exchanges in a row: a day of hourly samples at most
 UNANSWERED_BEFORE_HELLO = 3  # frames in a row; the gateway may have lost the node's life, and only hello carries it

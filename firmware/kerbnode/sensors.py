@@ -2,17 +2,21 @@
 
 from kerbnode import bin
 from kerbnode.drivers import a02yyuw
-from kerbwire.channels import BATTERY, DISTANCE, FILL, NOT_FITTED, QUALITY, TEMPERATURE
+from kerbwire.channels import BATTERY, CHANNELS, DISTANCE, FAULT, FILL, NOT_FITTED, QUALITY, SPECIAL, TEMPERATURE
 
 
 class Sensors:
-    """facts: board.json's "sensors". A sensor that is not there is NOT_FITTED; a driver that is unknown is an error."""
+    """facts: board.json's "sensors". A sensor that is not there is NOT_FITTED; a driver that is unknown is an error.
+
+    noise: bytes of the last sample's ranger that were no reading.
+    """
 
     def __init__(self, hal, facts):
         self._hal = hal
         self._distance = _known(facts, "distance", "a02yyuw")
         self._temperature = _known(facts, "temperature", "ds18b20")
         self._battery = facts.get("battery")
+        self.noise = 0
 
     def sample(self, settings, with_battery):
         """The values of one record by channel."""
@@ -28,6 +32,10 @@ class Sensors:
         self._add_level(values, readings, settings)
         if with_battery and self._battery:
             values[BATTERY] = self._volts()
+        for ident in values:  # a report could not carry it, and one bad value must not cost the others
+            channel = CHANNELS[ident]
+            if values[ident] not in SPECIAL and not channel.low <= values[ident] <= channel.high:
+                values[ident] = FAULT
         return values
 
     def _readings(self, settings):
@@ -37,11 +45,14 @@ class Sensors:
             return None
         switch = self._hal.power(facts)
         uart = self._hal.uart(facts, a02yyuw.RECEIVE_BUFFER)
-        switch(True)
-        self._hal.sleep_ms(facts.get("warm_up_ms", 0))
-        readings = a02yyuw.measure(uart, self._hal, settings["echoes"], settings["echo_timeout_ms"])
-        switch(False)
-        return readings
+        parser = a02yyuw.Parser()
+        try:
+            switch(True)
+            self._hal.sleep_ms(facts.get("warm_up_ms", 0))
+            return a02yyuw.measure(uart, self._hal, settings["echoes"], settings["echo_timeout_ms"], parser)
+        finally:
+            switch(False)
+            self.noise = parser.noise
 
     def _thermometer(self):
         if not self._temperature:

@@ -20,8 +20,8 @@ FOREIGN, DAMAGED, UNSEALED, REPLAYED, STALE, UNKNOWN = (
 class Session:
     """One boot's or wake's exchange with the gateway. take_seq() gives a reserved sequence number.
 
-    refused: counts by reason. bad_frames: refused ones in this listen window; another node's frame and a kind that a
-    newer gateway knows are not bad.
+    refused: counts by reason. skipped: unknown fields of what was taken. bad_frames: refused ones in this listen
+    window; another node's frame and a kind that a newer gateway knows are not bad.
     """
 
     def __init__(self, identity, life, take_seq, instance=bytes(8)):
@@ -36,6 +36,7 @@ class Session:
         self.instance = instance
         self.last_seq = -1
         self.refused = {}
+        self.skipped = 0
         self.bad_frames = 0
 
     def seal(self, body, with_life=False):
@@ -85,6 +86,7 @@ class Session:
         if window.check(header.seq) != NEW:
             return self._refuse(REPLAYED)
         window.accept(header.seq)
+        self.skipped += message.skipped
         self.instance, self._downlink, self._window = instance, key, window
         self._highest_echo = max(self._highest_echo, message.echo)
         return message

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_DEPTH = 4  # a message is three levels deep; a board's C stack bears little more than twenty
 MAX_SIZE = 4096  # bytes of one encoded item: a frame holds 227, files on a node's flash hold the rest
-MAX_ITEMS = 256  # of an array or a map: the longest, a report's acknowledged numbers, holds 16
+MAX_ITEMS = 256  # of an array or a map: the longest, the outbox's acknowledged stretches on a node's flash, holds 32
 
 _UNSIGNED, _NEGATIVE, _BYTES, _TEXT, _ARRAY, _MAP, _TAG, _SIMPLE = range(8)
 

@@ -1,6 +1,7 @@
 """Whole wakes on a board's hardware, over real flash files and a gateway's end: the way a bin lives."""
 
 import os
+import sys
 
 from rig import (
     BOARD,
@@ -18,11 +19,13 @@ from rig import (
     write,
 )  # fmt: skip
 
-from kerbnode import app, config, hal, retained
+from kerbnode import app, config, flash, hal, retained
+from kerbnode.counters import Counters
 from kerbnode.identity import IdentityError
 from kerbnode.identity import read as read_identity
 from kerbnode.journal import Journal
 from kerbwire import cbor
+from kerbwire.channels import BATTERY, FAULT
 
 RANDOM = Random()
 
@@ -266,3 +269,203 @@ def test_complaints_about_settings_are_told_at_boot_only():
     board.start()
     assert not board.said("note")
     assert config.read(board.folder + "/config.json")[0]["interval_s"] == 3600
+
+
+def test_only_the_end_of_a_deep_sleep_is_a_wake():
+    for facts, causes in ((BOARD, (1, 3, 5)), (PICO, (1,))):
+        for cause in causes:
+            board = Board(facts, name=facts["port"] + str(cause))
+            board.start()
+            board.start()
+            limits = Counters(board.folder, 16, 32)
+            limits.open()
+            board.machine.cause = cause  # and the retained bytes are still there
+            board.start()
+            assert board.said("boot")[0][2:4] == [str(limits.seq_limit), str(limits.index_limit)]
+            assert board.said("boot")[0][4] != "deep_sleep"
+            assert board.gateway.trouble == []
+
+
+def test_a_port_without_retained_memory_sleeps_an_hour_and_says_why():
+    board = Board(PICO)
+    del board.machine.mem_backup  # as before MicroPython 1.29
+    for _ in range(3):
+        board.start()
+        assert board.lines[0][:4] == ["note", "crash", "1", "AttributeError"]
+        assert board.machine.slept_ms == 3600000
+
+
+class Stub:
+    def __init__(self):
+        self.slept_ms = None
+
+    def deepsleep(self, ms):
+        self.slept_ms = ms
+        raise AsleepError
+
+
+def test_whatever_reading_the_board_raises_ends_in_a_sleep():
+    for error in (OSError(5), ValueError("json"), AttributeError("name"), MemoryError()):
+
+        def refuse(path, error=error):
+            raise error
+
+        before = sys.modules.get("machine")
+        stub = sys.modules["machine"] = Stub()
+        app.open = refuse
+        app.print = print
+        try:
+            app.main()
+            assert False
+        except AsleepError:
+            assert stub.slept_ms == 3600000
+        finally:
+            del app.open, app.print
+            if before:
+                sys.modules["machine"] = before
+            else:
+                del sys.modules["machine"]
+
+
+def test_a_value_out_of_its_range_is_a_fault_and_costs_no_record():
+    facts = dict(BOARD)
+    facts["sensors"] = dict(BOARD["sensors"])
+    facts["sensors"]["battery"] = {"pin": 3, "divider_top_ohm": 1000000, "divider_bottom_ohm": 50000}
+    board = Board(facts, settings='{"report_records": 1}')
+    board.start()
+    board.start()
+    records = board.gateway.records
+    assert len(records) == 2 and not [line for line in board.lines if line[:2] == ["note", "unsendable"]]
+    assert [record.values[BATTERY] for record in records.values() if record.index == 0] == [FAULT]
+    assert [record.values[0] for record in records.values()] == [42, 42]
+
+
+def test_the_rangers_power_is_off_after_a_sample_that_failed_too():
+    board = Board()
+    board.start()
+    assert board.machine.Pin.levels[6] == 0
+    sleep_ms = board.time.sleep_ms
+
+    def fail(ms):
+        if ms == 300:
+            assert board.machine.Pin.levels[6] == 1
+            raise OSError(5)
+        sleep_ms(ms)
+
+    board.time.sleep_ms = fail
+    board.start()
+    assert board.said("note")[-1][1] == "crash" and board.machine.Pin.levels[6] == 0
+
+
+def test_the_thermometer_has_the_time_of_a_conversion():
+    called = []
+    board = Board()
+
+    class Bus:
+        def __init__(self, wire):
+            pass
+
+        def convert_temp(self):
+            called.append(board.time.now_ms)
+
+        def scan(self):
+            called.append(board.time.now_ms)
+            return [b"part one"]
+
+        def read_temp(self, rom):
+            return 21.5
+
+    class Modules:
+        def __init__(self):
+            self.OneWire = lambda pin: pin
+            self.DS18X20 = Bus
+
+    board.facts = dict(BOARD)
+    board.facts["sensors"] = {"temperature": {"driver": "ds18b20", "pin": 7}}
+    before = {name: sys.modules.get(name) for name in ("ds18x20", "onewire")}
+    for name in before:
+        sys.modules[name] = Modules()
+    try:
+        board.start()
+    finally:
+        for name in before:
+            del sys.modules[name]
+            if before[name]:
+                sys.modules[name] = before[name]
+    assert board.said("taken") and called[1] - called[0] == 750
+
+
+def test_the_watchdog_is_fed_at_least_once_a_listen_window_or_sample():
+    slow = '{"ack_timeout_ms": 10000, "tries": 4, "echoes": 15, "echo_timeout_ms": 10000, "report_records": 1}'
+    board = Board(settings=slow)
+    board.gateway.deaf = 10**6
+    board.machine._echoes = lambda: b""
+    for _ in range(6):
+        board.start()
+        assert board.said("taken")
+    assert board.machine.watchdog_ms == hal.WATCHDOG_MS
+    assert 10000 <= board.machine.longest_unfed_ms <= 11000
+
+
+def test_a_watchdog_is_no_longer_than_the_port_can():
+    facts = dict(BOARD)
+    facts["watchdog"] = {"longest_ms": 8388, "in_deepsleep": False}
+    board = Board(facts)
+    board.start()
+    assert board.machine.watchdog_ms == 8388
+
+
+def test_a_full_outbox_is_told():
+    board = Board(settings='{"outbox_segments": 4}')
+    board.gateway.deaf = 10**6
+    told = []
+    for _ in range(129):
+        board.start()
+        told += [line[1:] for line in board.said("note") if line[1] == "outbox"]
+    assert told == [["outbox", "full:", "dropped", "32", "records"]]
+
+
+def test_a_boot_begins_the_days_frames_anew_and_spends_its_tries_only():
+    board = Board(settings='{"report_records": 1}')
+    for _ in range(20):
+        board.start()
+    assert not board.said("sent")  # 16 are spent
+    board.gateway.deaf = 10**6
+    for _ in range(5):
+        board.power_cut()
+        board.start()
+        assert [line[1] for line in board.said("sent")] == ["hello", "hello"]
+
+
+def test_slots_that_cannot_be_read_for_a_while_cost_no_life_and_no_record():
+    board = Board(settings='{"report_records": 1}')
+    board.gateway.deaf = 10**6
+    for _ in range(20):
+        board.start()
+    life = board.said("boot")[0][1]
+
+    def refuse(path, mode):
+        if mode == "rb" and "/counters." in path:
+            raise OSError(5, "input or output")
+        return open(path, mode)
+
+    flash.open = refuse
+    try:
+        for crashes in range(1, 4):
+            board.start()
+            assert board.said("note")[-1][1:4] == ["crash", str(crashes), "OSError"]
+    finally:
+        del flash.open
+    board.gateway.deaf = 0
+    for _ in range(3):
+        board.start()
+    assert board.said("boot")[0][1] == life
+    assert {index for _, index in board.gateway.records} >= set(range(20))
+    assert board.gateway.trouble == []
+
+
+def test_noise_of_a_wake_is_told_after_its_exchange():
+    board = Board()
+    board.gateway.hear = lambda data: [b"x" * 20]
+    board.start()
+    assert board.said("note")[-1][1:4] == ["refused", "damaged", "2"]

@@ -5,7 +5,7 @@ import os
 from rig import Random, exists, folder, read, write
 
 from kerbnode import flash
-from kerbnode.counters import HALF, INTACT, LOST, MAX_BLOCK, MAX_GAPS, Counters
+from kerbnode.counters import HALF, INTACT, LOST, MAX_BLOCK, MAX_GAPS, MAX_READ_ERRORS, Counters
 from kerbnode.retained import State
 
 SLOTS = ("/counters.0", "/counters.1")
@@ -203,3 +203,65 @@ def test_gaps_join_where_they_touch_and_the_nearest_join_when_there_are_too_many
     assert len(counters.gaps) == MAX_GAPS
     assert [200, 5] in counters.gaps
     assert opened().gaps == counters.gaps
+
+
+def refusing(*paths):
+    """Slots that are there and cannot be read."""
+
+    def refuse(path, mode):
+        if mode == "rb" and path[-len(SLOTS[0]) :] in paths:
+            raise OSError(5, "input or output")
+        return open(path, mode)
+
+    flash.open = refuse
+
+
+def test_slots_that_cannot_be_read_are_waited_for_and_not_replaced():
+    counters = started(Random())
+    for paths, gone in ((SLOTS, None), (SLOTS[:1], SLOTS[1]), (SLOTS[1:], SLOTS[0])):
+        kept = read(folder() + gone) if gone else None
+        if gone:
+            os.remove(folder() + gone)
+        for crashes in range(MAX_READ_ERRORS + 1):
+            again = Counters(folder(), 16, 32)
+            try:
+                refusing(*paths)
+                again.open(crashes)
+                assert crashes == MAX_READ_ERRORS and again.state == LOST
+            except OSError as error:
+                assert crashes < MAX_READ_ERRORS and error.errno == 5
+            finally:
+                del flash.open
+        if gone:
+            write(folder() + gone, kept)
+    assert opened().life == counters.life and opened().state == INTACT
+
+
+def test_one_slot_that_cannot_be_read_is_as_good_as_lost():
+    started(Random())
+    for slot in SLOTS:
+        try:
+            refusing(slot)
+            assert opened().state == HALF
+        finally:
+            del flash.open
+
+
+def test_a_new_life_is_on_flash_before_the_outbox_removes_another():
+    counters = opened()
+    seen = []
+    counters.reboot(Random(), lambda life: seen.append(opened().life == life) or 0)
+    assert seen == [True]
+
+
+def test_a_reboot_from_one_slot_counts_a_boot_that_the_other_may_have_counted():
+    started(Random())
+    counters = started(Random())
+    assert counters.boot_count == 2
+    os.remove(folder() + SLOTS[counters.generation & 1])
+    assert started(Random()).boot_count >= 3
+    counters = opened()
+    os.remove(folder() + SLOTS[0])
+    again = opened()
+    again.reboot(Random(), lambda life: 0)
+    assert again.boot_count == counters.boot_count + 2

@@ -60,7 +60,7 @@ def test_the_parser_holds_less_than_a_frame():
 
 def measured(source, count=7, timeout_ms=2500):
     time = Time()
-    readings = a02yyuw.measure(Uart(lambda: source(time.now_ms)), time, count, timeout_ms)
+    readings = a02yyuw.measure(Uart(lambda: source(time.now_ms)), time, count, timeout_ms, a02yyuw.Parser())
     return readings, time.now_ms
 
 
@@ -118,6 +118,8 @@ def test_every_fault_of_the_thermometer_is_a_fault():
     for call in ("convert", "scan", "read"):
         assert temperature(Bus(fails=(call,))) == FAULT
     assert temperature(Bus(85.0)) == FAULT  # no conversion took place
+    for celsius, half_c in ((84.75, 170), (84.9375, 170), (85.0625, 170), (85.25, 170), (86.0, 172)):
+        assert temperature(Bus(celsius)) == half_c  # near it is a temperature
     assert temperature(Bus(-127.0)) == FAULT
     assert ds18b20.Ds18b20(Bus()).read() == FAULT  # never started
 

@@ -1,6 +1,6 @@
 """One exchange with a gateway's end that behaves, is silent, loses answers, restarts, or is somebody else."""
 
-from rig import UTC, Air, Gateway, Random, Time, folder, identity
+from rig import LIFE, UTC, Air, Gateway, Random, Time, folder, identity, read, write
 
 from kerbnode.clock import Clock
 from kerbnode.counters import Counters
@@ -291,3 +291,79 @@ def test_reports_too_long_for_a_frame_are_split():
     assert bench.exchange.reports()
     assert bench.committed() == list(range(48))
     assert len(bench.air.sent) > 3
+
+
+def test_a_challenge_is_no_answer_to_a_report():
+    gateway = Gateway()
+    bench = Bench(gateway).confirmed()
+    bench.take(24)
+    gateway.answer = lambda life, seq, message: [gateway.seal(life, messages.Challenge(seq, b"12345678"))]
+    assert not bench.exchange.reports()
+    assert len(bench.air.sent) == 4 and bench.pace.unanswered == 2 and bench.pace.level == 1
+    bench.wake()
+    assert not bench.exchange.reports()
+    assert bench.pace.needs_hello()
+
+
+def test_a_challenge_to_an_earlier_hello_is_not_answered():
+    gateway = Gateway()
+    bench = Bench(gateway)
+    asked = []
+
+    def late(life, seq, message):
+        asked.append((seq, message.challenge))
+        return [gateway.seal(life, messages.Challenge(asked[0][0], b"12345678"))] if len(asked) > 1 else []
+
+    gateway.answer = late
+    assert not bench.exchange.hello(True)
+    assert asked == [(0, None), (1, None)]
+
+
+def test_reports_of_one_earlier_boot_are_dated_by_its_newest_record():
+    bench = Bench(Gateway(), report_records=1).confirmed()
+    bench.take(60, boot=9)
+    bench.take(2)
+    assert bench.exchange.reports()
+    ends = [m.uptime_now for m in bench.gateway.messages[2:]]
+    newest = bench.gateway.messages[3].records[-1].time
+    assert ends == [newest, newest, None]
+    assert newest == max([r.time for m in bench.gateway.messages[2:4] for r in m.records])
+
+
+def test_what_was_refused_is_told_in_one_line():
+    gateway = Gateway()
+    bench = Bench(gateway).confirmed()
+    bench.exchange.tell()
+    assert bench.journal.all[-1][0] == "confirmed"
+    bench.take(24)
+    hear = gateway.hear
+    gateway.hear = lambda data: [b"noise of some length"] * 2 + [gateway.seal(LIFE, Ack(0, []))] + hear(data)
+    assert bench.exchange.reports()
+    bench.air.noise = 5
+    bench.session.skipped = 1
+    bench.exchange.tell(7)
+    counts = bench.session.refused
+    told = [f"{reason} {counts[reason]}" for reason in sorted(counts)]
+    assert sum(counts.values()) == 3
+    told = ["note", "refused"] + told + ["skipped 1", "noise 5", "ranger 7"]  # noqa: RUF005
+    assert list(bench.journal.all[-1]) == told
+    bench.session.refused = {}
+    bench.session.skipped = bench.air.noise = 0
+    lines = len(bench.journal.all)
+    bench.exchange.tell()
+    assert len(bench.journal.all) == lines
+
+
+def test_records_behind_one_that_rotted_on_flash_are_declared_and_the_rest_is_committed():
+    bench = Bench(Gateway(), report_records=1).confirmed()
+    bench.take(70)
+    path = bench.outbox._path(0)
+    data = read(path)
+    write(path, data[:60] + bytes([data[60] ^ 1]) + data[61:])
+    bench.outbox = Outbox(folder() + "/outbox", 64, bench.counters.declare_gap)
+    bench.outbox.open(bench.counters.life)
+    bench.wake()
+    assert bench.exchange.reports()
+    lost = bench.counters.gaps[0]
+    assert bench.committed() == list(range(lost[0])) + list(range(32, 70))
+    assert lost == [lost[0], 32 - lost[0]] and bench.outbox.dropped == 1

@@ -4,6 +4,7 @@ import os
 
 from rig import LIFE, exists, folder, read, write
 
+from kerbnode import flash
 from kerbnode.outbox import MAX_IN_FLIGHT, SEGMENT_RECORDS, Outbox
 
 HOME = "/outbox/6c6966656c696665/"
@@ -277,3 +278,129 @@ def test_a_record_too_long_for_a_segment_is_refused():
         assert False
     except ValueError:
         pass
+
+
+class Refusing:
+    """Stands in for `open` in kerbnode.flash: a file refuses to be read as often as `times` says."""
+
+    def __init__(self, name, times):
+        self._name = name
+        self.times = times
+
+    def __call__(self, path, mode):
+        if mode == "rb" and self.times and path.endswith(self._name):
+            self.times -= 1
+            raise OSError(5, "input or output")
+        return open(path, mode)
+
+
+def refusing(name, times):
+    flash.open = Refusing(name, times)
+    return flash.open
+
+
+def sent_and_committed(outbox):
+    """Every record that goes when all reports are committed at once."""
+    gone = []
+    for seq in range(20):
+        run = outbox.next_run(48)
+        if not run:
+            break
+        outbox.sent(seq, run[0][0], len(run))
+        outbox.settle([seq], seq)
+        gone += indices(run)
+    return gone
+
+
+def test_a_segment_that_cannot_be_read_once_is_sent_in_a_later_wake():
+    fill(opened(), 0, 70)
+    for name, times in (("00000000", 1), ("00000000", 99), ("00000020", 1), ("00000020", 99), ("00000040", 2)):
+        gaps = Gaps()
+        try:
+            refusing(name, times)
+            outbox = opened(gaps=gaps)
+            first = sent_and_committed(outbox)
+            outbox.save()
+        finally:
+            del flash.open
+        outbox = opened(gaps=gaps)
+        assert sorted(first + sent_and_committed(outbox)) == list(range(70)), name
+        assert gaps.declared == [] and outbox.dropped == 0
+        os.remove(folder() + HOME + "state") if exists(folder() + HOME + "state") else None
+
+
+def test_damage_in_a_segment_is_declared_before_the_segment_is_settled():
+    fill(opened(), 0, 70)
+    path = folder() + HOME + "00000000"
+    whole = read(path)
+    size = len(whole) // SEGMENT_RECORDS
+    for data, left in ((whole[: 3 * size + 8] + b"?" + whole[3 * size + 9 :], 3), (whole[:40], 40 // size), (b"", 0)):
+        gaps = Gaps()
+        write(path, data)
+        outbox = opened(gaps=gaps)
+        assert sent_and_committed(outbox) == list(range(left)) + list(range(32, 70))
+        assert gaps.declared == [(left, 32 - left)] and outbox.dropped == 1
+        assert outbox.pending(100) == 0 and len(gaps.declared) == 1
+        outbox.save()
+        assert opened(gaps=gaps).pending(100) == 0 and len(gaps.declared) == 1
+        os.remove(folder() + HOME + "state")
+
+
+def test_what_a_full_ring_cannot_read_is_declared_whole():
+    for damage in ("unreadable", "rot"):
+        gaps = Gaps()
+        life, name = (b"unreadab", "756e726561646162") if damage == "unreadable" else (b"rotrotro", "726f74726f74726f")
+        fill(opened(4, gaps, life), 0, 128)
+        home = "/outbox/" + name + "/00000000"
+        data = read(folder() + home)
+        if damage == "rot":
+            write(folder() + home, data[:60] + b"?" + data[61:])
+        outbox = opened(4, gaps, life)
+        outbox.sent(1, 0, 1)
+        outbox.settle([1], 1)
+        try:
+            refusing("00000000", 99 if damage == "unreadable" else 0)
+            fill(outbox, 128, 1)
+        finally:
+            del flash.open
+        assert gaps.declared == [(1, 31)] and outbox.dropped == 31
+        assert not exists(folder() + home)
+
+
+class Unlisted:
+    """Stands in for `os` in kerbnode.flash: the folder of a life refuses to be listed."""
+
+    def mkdir(self, path):
+        os.mkdir(path)
+
+    def stat(self, path):
+        return os.stat(path)
+
+    def listdir(self, path):
+        if path.endswith("/outbox"):
+            return os.listdir(path)
+        raise OSError(5, "input or output")
+
+
+def test_a_folder_that_cannot_be_listed_is_not_an_empty_one():
+    fill(opened(), 0, 3)
+    flash.os = Unlisted()
+    try:
+        opened()
+        assert False
+    except OSError as error:
+        assert error.errno == 5
+    finally:
+        flash.os = os
+    assert opened().pending(100) == 3
+
+
+def test_the_newest_time_of_a_boot_counts_acknowledged_records_and_other_segments():
+    outbox = opened()
+    fill(outbox, 0, 40, boot=3)
+    fill(outbox, 64, 5, boot=4)
+    fill(outbox, 69, 5)
+    outbox.sent(1, 39, 1)
+    outbox.settle([1], 1)
+    assert outbox.newest_time(3, 0) == outbox.newest_time(3, 39) == 1039
+    assert outbox.newest_time(4, 64) == 1068

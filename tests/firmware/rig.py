@@ -176,6 +176,8 @@ class Gateway:
 class Air:
     """A link: frames go to a gateway at once, its answers come back after delay_ms."""
 
+    noise = 0
+
     def __init__(self, gateway, time, delay_ms=40):
         self.gateway = gateway
         self.time = time
@@ -220,6 +222,30 @@ class AsleepError(Exception):
     """The board sleeps: machine.deepsleep does not return."""
 
 
+class Pins:
+    """machine.Pin. levels: what each pin was set to last, by number."""
+
+    OUT = 1
+
+    def __init__(self):
+        self.levels = {}
+
+    def __call__(self, number, mode=-1, value=None):
+        pin = Pin(self.levels, number)
+        if value is not None:
+            pin.value(value)
+        return pin
+
+
+class Pin:
+    def __init__(self, levels, number):
+        self._levels = levels
+        self._number = number
+
+    def value(self, level):
+        self._levels[self._number] = level
+
+
 class Machine:
     """A board's `machine`: a ranger on UART 1, the air on UART 0, and the retained memory of its port."""
 
@@ -236,6 +262,9 @@ class Machine:
         self.cause = 1
         self.slept_ms = 0
         self.range_mm = 800
+        self.Pin = Pins()
+        self.longest_unfed_ms = 0  # since the watchdog was started
+        self.watchdog_ms = None
         self.answers = b""
         if not self._rp2:
             self.HARD_RESET, self.DEEPSLEEP_RESET, self.SOFT_RESET = 2, 4, 5
@@ -268,6 +297,15 @@ class Machine:
         self.cause = 3 if self._rp2 else 4
         self._time.now_ms = 0
 
+    def WDT(self, timeout):
+        self.watchdog_ms = timeout
+        self._fed_ms = self._time.now_ms
+        return self
+
+    def feed(self):
+        self.longest_unfed_ms = max(self.longest_unfed_ms, self._time.now_ms - self._fed_ms)
+        self._fed_ms = self._time.now_ms
+
     def UART(self, number, baud, **options):
         if number == 1:
             return Uart(self._echoes)
@@ -286,15 +324,6 @@ class Machine:
         data, self.answers = self.answers, b""
         return data
 
-    class Pin:
-        OUT = 1
-
-        def __init__(self, number, mode=-1, value=None):
-            self.number = number
-
-        def value(self, level):
-            pass
-
     class ADC:
         ATTN_11DB = 3
 
@@ -309,10 +338,3 @@ class Machine:
 
         def read_u16(self):
             return 35746
-
-    class WDT:
-        def __init__(self, timeout):
-            pass
-
-        def feed(self):
-            pass

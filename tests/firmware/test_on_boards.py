@@ -169,3 +169,25 @@ def test_a_silent_gateway_costs_no_record_and_little_radio(node, name):
         check(board)
     taken = {(words[1], int(words[2])) for words in board.said("taken")[:-24]}
     assert taken <= {(life.hex(), index) for life, index in peer.gateway.records}
+
+
+def test_no_watchdog_bites_at_the_slowest_settings(node):
+    board = node("esp32_c3", ack_timeout_ms=10000, tries=4, echoes=15, echo_timeout_ms=10000, report_records=1)
+    board.hardware.distance.fault = "silent"
+    board.start()
+    board.world.advance(12 * HOUR_S)
+    assert len(board.said("taken")) == 12 and len(board.said("sent")) >= 12
+    assert {words[4] for words in board.said("boot")} == {"power_on", "deep_sleep"}
+    check(board)
+
+
+@pytest.mark.parametrize(("name", "erases_a_record"), [("esp32_c3", 1.1), ("pico_w", 0.6)])
+def test_hourly_records_wear_flash_no_more_than_the_page_says(node, name, erases_a_record):
+    board = node(name)
+    with Peer(board) as peer:
+        board.start()
+        board.world.advance(2 * 24 * HOUR_S)
+        before, records = board.flash.erases, len(peer.gateway.records)
+        board.world.advance(5 * 24 * HOUR_S)
+        assert len(peer.gateway.records) - records == 5 * 24
+        assert 0 < (board.flash.erases - before) / (5 * 24) <= erases_a_record

@@ -145,6 +145,29 @@ def test_the_power_may_fail_at_every_change(node):
             one.check()
 
 
+def test_the_power_may_fail_while_a_full_ring_gives_up_what_nobody_acknowledged(node):
+    def full(one):
+        one.start()
+        for _ in range(100):
+            one.take()
+
+    whole = node(capacity=2)
+    full(whole)
+    whole.check()
+    for at in range(1, whole.flash.changes + 1):
+        for tear in TEARS:
+            one = node(capacity=2)
+            one.flash.cut_at(at, tear)
+            with pytest.raises(PowerCut):
+                full(one)
+            one.flash.restore()
+            one.start()
+            one.check()
+            kept = {index for index, _ in one.outbox._unacknowledged()}
+            gaps = {index for first, count in one.counters.gaps for index in range(first, first + count)}
+            assert {index for _, index in one.used_indices} <= kept | gaps
+
+
 class PowerCuts(RuleBasedStateMachine):
     """Any sequence of a node's doings, with cuts anywhere, also in the recovery from a cut."""
 

@@ -101,6 +101,7 @@ def test_refused_report_bodies():
         ("000005026401" + "01030204", errors.RANGE), ("000005026401" + "01000400", errors.NOT_CANONICAL),
         ("000005026401" + "01000401", None),
         ("000005026401" + "01000409", errors.RANGE),
+        ("0000ffffffff0f0164" + "00", errors.RANGE), ("0000feffffff0f0164" + "00", None),
     ):  # fmt: skip
         size = len(text) // 2
         data = bytes((0x82, 1, 0x40 + size)) if size < 24 else bytes((0x82, 1, 0x58, size))

@@ -35,9 +35,8 @@ class Parser:
         return readings
 
 
-def measure(uart, hal, count, timeout_ms):
+def measure(uart, hal, count, timeout_ms, parser):
     """Up to `count` readings within timeout_ms. None at all is a fault: the part speaks even where it sees nothing."""
-    parser = Parser()
     readings = []
     start = hal.ticks_ms()
     uart.read(RECEIVE_BUFFER)  # what came before power was steady

@@ -4,7 +4,7 @@ from kerbwire.channels import FAULT
 
 CONVERSION_MS = 750  # data sheet, 12 bits
 LOWEST_HALF_C, HIGHEST_HALF_C = -110, 250
-_POWER_ON_HALF_C = 170  # 85 degC is what the part shows before its first conversion: it lost power in between
+_POWER_ON_C = 85  # what the part shows before its first conversion: it lost power in between. Its steps are 1/16 degC
 
 
 class Ds18b20:
@@ -29,7 +29,7 @@ class Ds18b20:
         if celsius is FAULT:
             return FAULT
         half_c = round(celsius * 2)
-        if half_c == _POWER_ON_HALF_C or not LOWEST_HALF_C <= half_c <= HIGHEST_HALF_C:
+        if celsius == _POWER_ON_C or not LOWEST_HALF_C <= half_c <= HIGHEST_HALF_C:
             return FAULT
         return half_c
 

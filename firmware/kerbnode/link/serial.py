@@ -2,8 +2,8 @@
 
 from kerbwire import line
 
-POLL_MS = 5  # between looks at the UART: its buffer of RECEIVE_BUFFER bytes fills in 44 ms at 115,200 baud
-RECEIVE_BUFFER = 512  # bytes: two frames of the largest size
+POLL_MS = 5  # between looks at the UART: its buffer (app.LINK_BUFFER) fills in 89 ms at 115,200 baud
+RECEIVE_BUFFER = 512  # bytes read at a time: two frames of the largest size
 MAX_WRITES = 16  # attempts to hand a frame to a UART that takes it in parts
 
 
@@ -37,9 +37,11 @@ class Serial:
             waiting = self._uart.any()
             if waiting:
                 self._frames = self._reader.feed(self._uart.read(min(waiting, RECEIVE_BUFFER)) or b"")
-            else:
-                left_ms = timeout_ms - hal.ticks_diff(hal.ticks_ms(), start)
-                if left_ms <= 0:
-                    return None
+                if self._frames:
+                    break
+            left_ms = timeout_ms - hal.ticks_diff(hal.ticks_ms(), start)
+            if left_ms <= 0:
+                return None
+            if not waiting:
                 hal.sleep_ms(min(POLL_MS, left_ms))
         return self._frames.pop(0)
