@@ -33,6 +33,7 @@ INSTANCE_SIZE = 8  # bytes; see kerbgate.keys
 REGISTRY_REFRESH_S = 1.0  # a node that was just provisioned is heard within this time
 STORE_CHECK_S = 1.0
 _RESTART_S = (0.5, 30.0)  # pauses before a failed task is started again: first and last
+_STEADY_S = 60.0  # a task that ran so long begins with the first pause again
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class Gateway:
         self.inlets = [open_inlet(settings.url) for settings in config.inlets]
         for settings in config.outlets:
             check_url(settings.url)
-        _prepare_state(config)
+        prepare_state(config)
         # A registry that someone named must be there: an empty new one would make strangers of all nodes.
         registry = config.gateway.registry
         self.registry = Registry(registry, create=registry.parent == config.gateway.state)
@@ -131,11 +132,14 @@ class Gateway:
         state = self.tasks[name] = TaskState()
         pause_s = _RESTART_S[0]
         while True:
+            started = time.monotonic()
             try:
                 await work()
             except Exception as error:
                 state.failures += 1
                 state.last_error = f"{type(error).__name__}: {error}"
+            if time.monotonic() - started >= _STEADY_S:
+                pause_s = _RESTART_S[0]
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
             pause_s = min(pause_s * 2, _RESTART_S[1])
 
@@ -172,7 +176,8 @@ def _post(loop: asyncio.AbstractEventLoop, call: Callable[..., None], item: obje
         return
 
 
-def _prepare_state(config: Config) -> None:
+def prepare_state(config: Config) -> None:
+    """Make the state folder; ConfigError if it cannot be used."""
     state = config.gateway.state
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """The verbs of `kerb gateway`: init, run, status. Each takes its arguments as a list and returns an exit status."""
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -79,50 +80,75 @@ def _run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
 
 
 def _init(arguments: argparse.Namespace) -> None:
-    from kerbgate import config
+    from kerbgate import app, config
+    from kerbgate.inlets import open_inlet
+    from kerbgate.outlets import check_url
     from kerbgate.registry import Registry
 
     path: Path = arguments.config
-    if path.exists() and not arguments.force:
+    if os.path.lexists(path) and not arguments.force:
         raise ConfigError(f"{path} exists already", "choose another name with --config, or overwrite it with --force")
     given: dict[str, dict[str, Any]] = {
         "gateway": {"site": arguments.site, "state": arguments.state or "state"},
         "inlet": {"url": arguments.inlet or "serial:/dev/ttyACM0?baud=115200"},
         "outlet": {"name": "council", "url": arguments.outlet or "mqtt://127.0.0.1:1883"},
     }
+    for setting in config.SETTINGS:
+        value = given.get(setting.section, {}).get(setting.name)
+        wrong = None if value is None else setting.check(value)
+        if wrong:
+            option = setting.section if setting.name == "url" else setting.name
+            raise ConfigError(f"--{option} {value!r} cannot be used", wrong)
+    open_inlet(given["inlet"]["url"])
+    check_url(given["outlet"]["url"])
+    text = config.render(given).encode()
+    loaded = config.parse(path, text)
+    app.prepare_state(loaded)
+    Registry(loaded.gateway.registry, create=True).close()
     draft = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("w", encoding="utf-8") as file:
-            file.write(config.render(given))
+        with draft.open("wb") as file:
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        loaded = config.load(draft)
         draft.replace(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error}", "choose a folder of yours with --config") from error
     finally:
-        draft.unlink(missing_ok=True)
-    loaded.gateway.state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    Registry(loaded.gateway.registry, create=True).close()
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
     print(f"wrote {path} and {loaded.gateway.registry}\nnext: read {path}, then run: kerb gateway run --config {path}")
 
 
 def _gateway(arguments: argparse.Namespace) -> None:
-    from kerbgate import app, config
+    from kerbgate import app, config, status
 
     loaded = config.load(arguments.config)
-    app.run(loaded, ready=lambda: print(f"kerb: gateway of site {loaded.gateway.site} is running", flush=True))
+
+    def ready() -> None:
+        print(f"kerb: gateway of site {loaded.gateway.site} is running", flush=True)
+        for line in status.stranded(loaded):
+            print(f"kerb: {line}", flush=True)
+
+    app.run(loaded, ready)
 
 
 def _status(arguments: argparse.Namespace) -> None:
     from kerbgate import config, control, status
     from kerbgate.clock import open_clock
+    from kerbgate.store.lock import holder
 
     loaded = config.load(arguments.config)
     try:
         found = control.ask(loaded.gateway.state, "status")["status"]
-    except ControlError:
+    except ControlError as error:
+        process = holder(loaded.gateway.state / "store.sqlite")
+        if process is not None:
+            raise ControlError(
+                f"process {process} holds the store but does not answer: {error.cause}",
+                "if it just started, ask again; else look at that process, and restart the gateway",
+            ) from error
         found = status.stored(loaded)
     print(json.dumps(found) if arguments.json else status.plain(found, open_clock(loaded.clock.source).utc()))
 

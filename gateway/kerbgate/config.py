@@ -153,6 +153,11 @@ def load(path: Path) -> Config:
         ) from error
     if len(raw) > MAX_FILE:
         raise ConfigError(f"{path} is larger than {MAX_FILE} bytes", "name the gateway's TOML file")
+    return parse(path, raw)
+
+
+def parse(path: Path, raw: bytes) -> Config:
+    """Check the bytes of a configuration file that is, or will be, at `path`; ConfigError as for `load`."""
     try:
         text = raw.decode()
         document = tomllib.loads(text)
@@ -196,7 +201,7 @@ class _Parser:
             if key not in _TABLES and key not in _ARRAYS:
                 self._unknown(key, key, list(_TABLES + _ARRAYS))
         gateway = self._table("gateway", document.get("gateway", {}))
-        state = self._resolve(gateway["state"])
+        state = self._resolve("gateway", "state", gateway["state"])
         inlets = [self._table("inlet", row) for row in self._rows(document, "inlet")]
         outlets = [self._table("outlet", row) for row in self._rows(document, "outlet")]
         names = [row["name"] for row in outlets]
@@ -208,7 +213,9 @@ class _Parser:
             gateway=GatewaySettings(
                 site=gateway["site"],
                 state=state,
-                registry=self._resolve(gateway["registry"]) if gateway["registry"] else state / "registry.sqlite",
+                registry=self._resolve("gateway", "registry", gateway["registry"])
+                if gateway["registry"]
+                else state / "registry.sqlite",
             ),
             store=StoreSettings(**self._table("store", document.get("store", {}))),
             clock=ClockSettings(**self._table("clock", document.get("clock", {}))),
@@ -218,7 +225,8 @@ class _Parser:
 
     def _outlet(self, row: dict[str, Any]) -> OutletSettings:
         credentials: str = row.pop("credentials")
-        return OutletSettings(**row, credentials=self._resolve(credentials) if credentials else None)
+        path = self._resolve("outlet", "credentials", credentials) if credentials else None
+        return OutletSettings(**row, credentials=path)
 
     def _rows(self, document: dict[str, Any], section: str) -> list[Any]:
         rows = document.get(section, [])
@@ -250,8 +258,13 @@ class _Parser:
             out[name] = value
         return out
 
-    def _resolve(self, value: str) -> Path:
-        return self._path.parent.absolute() / Path(value).expanduser()
+    def _resolve(self, section: str, key: str, value: str) -> Path:
+        try:
+            if "\0" in value:
+                raise RuntimeError("it has a zero byte")
+            return self._path.parent.absolute() / Path(value).expanduser()
+        except RuntimeError as error:  # ~name of a user that is not there
+            self._fail(section, key, f"{key} = {value!r} in {section} is no path: {error}", "write the whole path")
 
     def _unknown(self, section: str, key: str, known: list[str]) -> NoReturn:
         near = difflib.get_close_matches(key, known, n=1)

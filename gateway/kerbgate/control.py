@@ -24,6 +24,7 @@ MAX_RESPONSE = 64 * 1024 * 1024  # bytes that a tool reads: 10,000 nodes at 250 
 MAX_CONNECTIONS = 16  # tools at once; more wait in the socket's backlog
 REQUEST_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
+ASK_TIMEOUT_S = 5.0  # a gateway that says nothing for so long is not well
 
 Collect = Callable[[], Awaitable[dict[str, Any]]]
 
@@ -85,7 +86,7 @@ class Server:
 def ask(state: Path, op: str) -> dict[str, Any]:
     """Send one request to the gateway that runs on a state folder; ControlError when none answers."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(ANSWER_TIMEOUT_S)
+    client.settimeout(ASK_TIMEOUT_S)
     try:
         with client, _short(state) as short:
             client.connect(short)

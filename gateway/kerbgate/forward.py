@@ -2,7 +2,8 @@
 
 A row leaves the outbox only after the acknowledgement of that very document, and its deletion is committed with the
 next frames. So a document may go out twice, after a crash or a lost connection, and is never lost; its ids make the
-second copy harmless (COUNCIL.md).
+second copy harmless (COUNCIL.md). A document that the outlet will not take is set aside (kerbgate.suspects): it stays
+in the outbox, is shown, and is tried again at the next start.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import contextlib
 import random
 import time
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from kerbgate import decoding, shape
 from kerbgate.errors import OutletError
@@ -18,6 +19,7 @@ from kerbgate.outlets.base import Link, Outlet
 from kerbgate.store.items import StoredReport
 from kerbgate.store.reader import Reader
 from kerbgate.store.store import Store
+from kerbgate.suspects import Suspects
 from kerbwire.messages import Report
 
 FIRST_RETRY_S = 0.5
@@ -28,17 +30,32 @@ MAX_UNDELETED = 5_000  # acknowledged rows whose deletion is not committed; abov
 MAX_RECENT = 2048  # decoded reports kept for the pumps, so that in the usual case nothing is decoded twice
 
 
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A report that is not forwarded for now, and why."""
+
+    node: int
+    first: int
+    count: int
+    cause: str
+
+
 @dataclass(slots=True)
 class PumpState:
-    """What status shows of an outlet."""
+    """What status shows of an outlet. `aside`: by report_id; as many as there are rows that cannot go."""
 
     connected: bool = False
     connections: int = 0
     delivered: int = 0
     failed: int = 0
-    set_aside: int = 0
+    aside: dict[int, SetAside] = field(default_factory=dict[int, SetAside])
     last_puback: float | None = None  # time.time() of the host
     last_error: str | None = None
+    warning: str | None = None  # of the connection as it is: documents flow, but not as they should
+
+    @property
+    def set_aside(self) -> int:
+        return len(self.aside)
 
 
 class Recent:
@@ -79,6 +96,8 @@ class Pump:
         self._after = 0
         self._under_way: set[int] = set()
         self._delivered: set[int] = set()  # acknowledged, and the deletion not yet committed
+        self._suspects = Suspects()
+        self._alone: StoredReport | None = None  # the row that was published alone last
 
     def wake(self) -> None:
         """Something was committed."""
@@ -96,46 +115,100 @@ class Pump:
         retry_s = FIRST_RETRY_S
         while True:
             delivered = self.state.delivered
+            self._suspects.begin()
             try:
-                async with self._outlet.connect() as link:
-                    self.state.connected = True
-                    self.state.connections += 1
-                    await self._session(link)
+                await self._alone_in_a_task()
             except* OutletError as group:
                 error = _first(group)
                 self.state.failed += 1
                 self.state.last_error = f"{error.cause} ({error.hint})"
             finally:
                 self.state.connected = False
+                self.state.warning = None
             self._store.attempted(self.name, self._under_way)
+            if self._suspects.ended(self._under_way) is not None and self._alone is not None:
+                self._set_aside(self._alone, f"the broker does not take it: {self.state.last_error}")
             self._under_way.clear()
             retry_s = FIRST_RETRY_S if self.state.delivered > delivered else min(retry_s * 2, LAST_RETRY_S)
             await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311
+
+    async def _alone_in_a_task(self) -> None:
+        """A connection in a task of its own: the TaskGroups of 3.11 and 3.12 lose a stop that comes as it ends."""
+        connection = asyncio.create_task(self._connection(), name=f"{self.name} connection")
+        try:
+            await asyncio.wait({connection})
+        finally:
+            if not connection.done():
+                connection.cancel()
+                await asyncio.wait({connection})
+            if not connection.cancelled():
+                connection.exception()  # seen, also where a stop goes first
+        await connection
+
+    async def _connection(self) -> None:
+        async with self._outlet.connect() as link:
+            self.state.connected = True
+            self.state.connections += 1
+            await self._session(link)
 
     async def _session(self, link: Link) -> None:
         """One connection: start at the oldest row that was not acknowledged."""
         self._rows.clear()
         self._after = 0
+        self._under_way.clear()
+        self.state.warning = link.warning
         async with asyncio.TaskGroup() as group:
             group.create_task(link.ended(), name=f"{self.name} watches its connection")
+            if self._suspects.doubted:
+                await self._one_by_one(link)
             for number in range(self._window):
                 group.create_task(self._forward(link), name=f"{self.name} forwards {number}")
 
     async def _forward(self, link: Link) -> None:
         """Take the oldest row, publish it, note the acknowledgement. Several of these keep the window full."""
         while True:
-            row = await self._next()
-            report = self._recent.get(row)
-            if report is None:
-                self.state.set_aside += 1  # it stays in the outbox, for a program that can read it
-                continue
-            self._under_way.add(row.report_id)
-            await link.publish(shape.topic(self._prefix, row), shape.payload(row, report))
-            self._under_way.discard(row.report_id)
-            self._delivered.add(row.report_id)
-            self._store.forwarded(self.name, (row.report_id,))
-            self.state.delivered += 1
-            self.state.last_puback = time.time()
+            await self._publish(link, await self._next())
+
+    async def _one_by_one(self, link: Link) -> None:
+        """Find the document that ends the connection: publish what was under way when it ended, each alone."""
+        waiting: dict[int, StoredReport] = {}
+        after = 0
+        while len(waiting) < READ_AHEAD and (rows := self._reader.waiting(self.name, after, READ_AHEAD)):
+            after = rows[-1].report_id
+            waiting.update({row.report_id: row for row in rows if self._can_go(row)})
+        for report_id in self._suspects.order(list(waiting)):
+            self._alone = waiting[report_id]
+            self._suspects.publishes(report_id)
+            if await self._publish(link, self._alone):
+                self._suspects.taken()
+        self._suspects.cleared()
+
+    async def _publish(self, link: Link, row: StoredReport) -> bool:
+        """Publish a row and note the acknowledgement; False if no document can be made of it."""
+        report = self._recent.get(row)
+        if report is None:
+            self._set_aside(row, "this version cannot read it")
+            return False
+        try:
+            topic, payload = shape.topic(self._prefix, row), shape.payload(row, report)
+        except Exception as error:  # the edge of one document: it must not stop the others
+            self._set_aside(row, f"no document can be made of it: {type(error).__name__}: {error}")
+            return False
+        self._under_way.add(row.report_id)
+        await link.publish(topic, payload)
+        self._under_way.discard(row.report_id)
+        self._delivered.add(row.report_id)
+        self._store.forwarded(self.name, (row.report_id,))
+        self.state.delivered += 1
+        self.state.last_puback = time.time()
+        self.state.warning = link.warning
+        return True
+
+    def _set_aside(self, row: StoredReport, cause: str) -> None:
+        self.state.aside[row.report_id] = SetAside(row.node, row.first, row.count, cause)
+
+    def _can_go(self, row: StoredReport) -> bool:
+        return row.report_id not in self._delivered and row.report_id not in self.state.aside
 
     async def _next(self) -> StoredReport:
         """The oldest row that waits; one task at a time reads the store, and the others queue behind it."""
@@ -157,7 +230,7 @@ class Pump:
         rows = self._reader.waiting(self.name, self._after, READ_AHEAD)
         if rows:
             self._after = rows[-1].report_id
-            self._rows.extend(row for row in rows if row.report_id not in self._delivered)
+            self._rows.extend(row for row in rows if self._can_go(row))
         return bool(rows)
 
 

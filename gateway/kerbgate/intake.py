@@ -4,7 +4,7 @@
 
 Registry lookup comes before any crypto; a frame costs at most one derivation and one opening (the law allows two).
 A refusal is counted by its reason on the inlet that it came by, never logged by itself, and changes nothing: no window,
-no cache, no route. Everything here runs in the event loop; check and set of replay state happen in the store's writer.
+no cache, no key. Everything here runs in the event loop; check and set of replay state happen in the store's writer.
 """
 
 import asyncio
@@ -23,6 +23,7 @@ from kerbgate.store.store import Delivery, Store
 from kerbwire import frame
 from kerbwire.errors import WireError
 from kerbwire.messages import Ack, Challenge, Hello, Report
+from kerbwire.seal import Key
 
 # Reasons of refusal besides those of the store (store.items) and the wire ("unsealed").
 MALFORMED = "malformed"
@@ -41,7 +42,6 @@ class Intake:
     """Takes frames from inlets. `on_commit` hears of each committed report that has something new in it."""
 
     def __init__(self, registry: Registry, store: Store, clock: Clock, *, instance: bytes, on_commit: OnCommit):
-        self.instance = instance
         self._registry = registry
         self._store = store
         self._clock = clock
@@ -50,11 +50,12 @@ class Intake:
         self._sealer = Sealer(registry, instance)
         self._challenges = Challenges()
         self._lives = store.confirmed_lives()
-        self._routes: dict[int, Route] = {}
         self._room = asyncio.Event()
         self._room.set()
         self.undecoded = 0
         self.skipped_fields = 0
+        self.failures = 0  # answers that failed for a reason that nobody foresaw: those frames come again
+        self.last_error: str | None = None
 
     @property
     def full(self) -> bool:
@@ -68,9 +69,13 @@ class Intake:
 
     def deliver(self, delivery: Delivery) -> None:
         """The store's outcomes of one commit; called in the event loop."""
-        for done, outcome in delivery:
-            done(outcome)
         self._room.set()
+        for done, outcome in delivery:
+            try:
+                done(outcome)
+            except Exception as error:  # the edge of one answer: it must not take those of the others
+                self.failures += 1
+                self.last_error = f"{type(error).__name__}: {error}"
 
     def take(self, data: bytes, route: Route) -> None:
         """Judge one frame. Never raises and never waits."""
@@ -104,10 +109,9 @@ class Intake:
             message = key.open(data, header)
         except WireError:
             return UNSEALED
-        self._keys.keep(node, life, key)
-        return self._submit(node, life, header.seq, message, route)
+        return self._submit(node, life, key, header.seq, message, route)
 
-    def _submit(self, node: Node, life: bytes, seq: int, message: bytes, route: Route) -> str | None:
+    def _submit(self, node: Node, life: bytes, key: Key, seq: int, message: bytes, route: Route) -> str | None:
         decoded = decoding.read(message)
         first = count = 0
         facts = reason = None
@@ -137,6 +141,8 @@ class Intake:
         )
 
         def done(outcome: Outcome) -> None:
+            if outcome.verdict in (COMMITTED, DUPLICATE):  # of a life that the store knows, and not a replay
+                self._keys.keep(node, life, key)
             self._settle(node, arrival, decoded, route, outcome)
 
         return None if self._store.submit(arrival, done) else QUEUE_FULL
@@ -148,7 +154,6 @@ class Intake:
         verdict = outcome.verdict
         if verdict == COMMITTED:
             route.counters.committed += 1
-            self._routes[node.address] = route
             if isinstance(decoded, str):
                 self.undecoded += 1
             else:

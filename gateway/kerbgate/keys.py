@@ -14,7 +14,7 @@ MAX_KEYS = 20_000  # of each direction: a full district of 10,000 nodes, and as 
 
 
 class UplinkKeys:
-    """Keys that open frames of (node, epoch, life). A key enters the cache only once a frame opened under it."""
+    """Keys that open frames of (node, epoch, life). A key enters the cache only once a frame under it was accepted."""
 
     def __init__(self, registry: Registry, capacity: int = MAX_KEYS):
         self._registry = registry
@@ -33,7 +33,7 @@ class UplinkKeys:
         return seal.uplink_key(self._registry.secret(node), node.address, life)
 
     def keep(self, node: Node, life: bytes, key: seal.Key) -> None:
-        """A frame opened under this key: it is worth keeping."""
+        """The store accepted a frame under this key: it is worth keeping."""
         self._keys[node.address, node.epoch, life] = (node.sealed, key)
         if len(self._keys) > self._capacity:
             self._keys.popitem(last=False)

@@ -74,7 +74,7 @@ class Registry:
             self._open(create)
             self._nodes: dict[int, Node] = {}
             self._version = -1
-            self.refresh()
+            self._read()
         except sqlite3.Error as error:
             raise RegistryError(f"the registry {path} cannot be opened: {error}", _RESTORE) from error
 
@@ -83,8 +83,9 @@ class Registry:
         version = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version == 0 and create:
             self.path.chmod(0o600)
-            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}; COMMIT")
+            self._db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={_VERSION}")
             self._db.execute("INSERT INTO meta VALUES ('check', ?)", (self._seal(_CHECK, b"check"),))
+            self._db.execute("COMMIT")
         elif version == 0:
             raise RegistryError(f"{self.path} is no registry", "correct registry = in the configuration")
         elif version > _VERSION:
@@ -112,7 +113,21 @@ class Registry:
         return self._unseal(node.sealed, _bound_to(node.address, node.epoch))
 
     def refresh(self) -> bool:
-        """Read the file again if another process changed it; True if so. Cheap when nothing changed."""
+        """Read the file again if another process changed it; True if so. Cheap when nothing changed.
+
+        Never waits: while another process holds the file it is False, and the next call takes in the change.
+        """
+        self._db.execute("PRAGMA busy_timeout=0")
+        try:
+            return self._read()
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+            return False
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout={round(_BUSY_TIMEOUT_S * 1000)}")
+
+    def _read(self) -> bool:
         version = self._db.execute("PRAGMA data_version").fetchone()[0]
         if version == self._version:
             return False
@@ -152,7 +167,7 @@ class Registry:
         if self._db.execute("UPDATE node SET state=? WHERE address=?", (REVOKED, address)).rowcount == 0:
             raise RegistryError(f"node {address} is not in the registry", "check the address on the node's label")
         self._version = -1
-        self.refresh()
+        self._read()
 
     def _seal(self, clear: bytes, bound_to: bytes) -> bytes:
         nonce = os.urandom(_NONCE_SIZE)

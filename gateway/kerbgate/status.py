@@ -2,17 +2,21 @@
 
 import shutil
 import time
+from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerbgate.config import Config
 from kerbgate.store import Reader
+from kerbgate.store.items import NO_OUTLET
 
 if TYPE_CHECKING:
     from kerbgate.app import Gateway
 
 VERSION = 1
-MAX_LISTED = 50  # nodes and gaps that the plain text lists; --json has them all
+MAX_LISTED = 50  # nodes, gaps and reports set aside that the plain text lists; --json has them all
+MAX_SET_ASIDE = 1000  # reports set aside that --json lists; the rest is counted
 
 
 def collect(gateway: "Gateway") -> dict[str, Any]:
@@ -46,15 +50,23 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
                 "connections": pump.state.connections,
                 "delivered": pump.state.delivered,
                 "set_aside": pump.state.set_aside,
+                "set_aside_reports": [asdict(item) for item in islice(pump.state.aside.copy().values(), MAX_SET_ASIDE)],
                 "waiting": out["store"]["outbox"].get(pump.name, 0),
                 "last_puback_s_ago": None
                 if pump.state.last_puback is None
                 else round(time.time() - pump.state.last_puback, 1),
                 "last_error": pump.state.last_error,
+                "warning": pump.state.warning,
             }
             for pump in gateway.pumps
         ],
         registry={"nodes": len(gateway.registry)},
+        intake={
+            "undecoded": gateway.intake.undecoded,
+            "skipped_fields": gateway.intake.skipped_fields,
+            "failures": gateway.intake.failures,
+            "last_error": gateway.intake.last_error,
+        },
         tasks={
             name: {"failures": state.failures, "last_error": state.last_error} for name, state in gateway.tasks.items()
         },
@@ -65,6 +77,8 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
         "queued": gateway.store.queued,
         "failed_commits": health.failed_commits,
         "failing": health.failing,
+        "unstorable": health.unstorable,
+        "last_unstorable": health.last_unstorable,
         "last_commit_ms": round(health.last_commit_ms, 2),
         "synchronous": gateway.config.store.synchronous,
     }
@@ -77,6 +91,7 @@ def stored(config: Config) -> dict[str, Any]:
     reader = Reader(path)
     try:
         summary: dict[str, Any] = reader.summary()
+        summary["stranded"] = _stranded(config, summary["outbox"])
         nodes = reader.nodes()
     finally:
         reader.close()
@@ -84,6 +99,27 @@ def stored(config: Config) -> dict[str, Any]:
     summary["bytes"] = sum(file.stat().st_size for file in _files(path))
     summary["disk_free_bytes"] = shutil.disk_usage(path.parent).free
     return {"v": VERSION, "running": False, "site": config.gateway.site, "store": summary, "nodes": nodes}
+
+
+def stranded(config: Config) -> list[str]:
+    """One sentence for each outlet that reports wait for and that the configuration does not name."""
+    reader = Reader(config.gateway.state / "store.sqlite")
+    try:
+        return _say_stranded(_stranded(config, reader.outbox()))
+    finally:
+        reader.close()
+
+
+def _stranded(config: Config, outbox: dict[str, int]) -> dict[str, int]:
+    named = {settings.name for settings in config.outlets} | {NO_OUTLET}
+    return {name: count for name, count in outbox.items() if name not in named}
+
+
+def _say_stranded(found: dict[str, int]) -> list[str]:
+    return [
+        f"{count} reports wait for an outlet `{name}` that is not configured: rename it back"
+        for name, count in found.items()
+    ]
 
 
 def plain(status: dict[str, Any], now: float) -> str:
@@ -111,16 +147,32 @@ def plain(status: dict[str, Any], now: float) -> str:
         lines.append(f"outlet    {outlet['name']}: {state}, {counts}, {last}")
         if not outlet["connected"] and outlet["last_error"]:
             lines.append(f"            {outlet['last_error']}")
-    if not status["running"]:
-        for name, count in store["outbox"].items():
+        if outlet["warning"]:
+            lines.append(f"            WARNING: {outlet['warning']}")
+        if outlet["set_aside"]:
+            lines.append(f"            set aside until the next start: {outlet['set_aside']} reports")
+        for item in outlet["set_aside_reports"][:MAX_LISTED]:
+            where = f"node {item['node']}, {item['count']} records from index {item['first']}"
+            lines.append(f"            set aside: {where}: {item['cause']}")
+    for name, count in store["outbox"].items():
+        if name == NO_OUTLET:
+            lines.append(f"outlet    none: {count} reports wait for the first outlet that is configured")
+        elif not status["running"] and name not in store["stranded"]:
             lines.append(f"outlet    {name}: {count} waiting")
+    lines += [f"outlet    {line}" for line in _say_stranded(store["stranded"])]
     lines.append(
         f"store     {store['records']} records in {store['reports']} reports, {_size(store['bytes'])}, "
-        f"{_size(store['disk_free_bytes'])} free, {store['undecoded']} undecoded, {len(store['gaps'])} gaps"
+        f"{_size(store['disk_free_bytes'])} free, {store['undecoded']} undecoded, {store['gaps_declared']} gaps"
     )
-    failing = store.get("writer", {}).get("failing")
-    if failing:
-        lines.append(f"            NOT STORING: {failing}; nothing is acknowledged until it works again")
+    writer, intake = store.get("writer", {}), status.get("intake", {})
+    if writer.get("failing"):
+        lines.append(f"            NOT STORING: {writer['failing']}; nothing is acknowledged until it works again")
+    if writer.get("unstorable"):
+        lines.append(f"            not storable: {writer['unstorable']} frames, last {writer['last_unstorable']}")
+    if intake.get("skipped_fields"):
+        lines.append(f"            not known to this version: {intake['skipped_fields']} fields of decoded frames")
+    if intake.get("failures"):
+        lines.append(f"            not answered: {intake['failures']} frames, last {intake['last_error']}")
     for reason, count in store["undecoded_reasons"].items():
         lines.append(f"            undecoded: {count} {reason}")
     for gap in store["gaps"][:MAX_LISTED]:

@@ -5,6 +5,7 @@ Faked are the clock and, in the rig, the radio. Everything waits with a deadline
 """
 
 import contextlib
+import ctypes
 import json
 import os
 import pty
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import tty
@@ -175,6 +177,14 @@ class Rig:
         return Counter(self.air.counters.refused)
 
 
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def _die_with_us() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class GatewayProcess:
     """`python -m kerbgate run` on a configuration."""
 
@@ -208,7 +218,12 @@ class GatewayProcess:
 
     def start(self) -> None:
         self._process = subprocess.Popen(
-            self.command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
+            self.command,
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_die_with_us,  # a run that is aborted leaves no gateway behind
         )
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], DEADLINE_S)
@@ -254,12 +269,17 @@ class Street:
         tty.setraw(self.master)
         tty.setraw(self._slave)
         os.set_blocking(self.master, False)
-        self.path = os.ttyname(self._slave)
+        # Not /dev/pts/N itself: that is another test's line once this one is closed.
+        self._folder = tempfile.TemporaryDirectory(prefix="kerb")
+        self.path = f"{self._folder.name}/line"
+        self.device = os.ttyname(self._slave)
+        Path(self.path).symlink_to(self.device)
         self._reader = line.Reader()
         self._due = dict.fromkeys(self.nodes, 0.0)
         self.frames_sent = 0
 
     def close(self) -> None:
+        self._folder.cleanup()
         os.close(self.master)
         os.close(self._slave)
 
@@ -294,7 +314,7 @@ class Street:
 class Broker:
     """A mosquitto on loopback that keeps sessions over a stop."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *lines: str):
         self.folder = folder
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
@@ -304,6 +324,7 @@ class Broker:
             f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence true\n"
             f"persistence_location {folder}/\nmax_queued_messages 0\nmax_inflight_messages 0\n"
             + ("user root\n" if os.geteuid() == 0 else "")
+            + "".join(f"{line}\n" for line in lines)
         )
 
     def start(self) -> None:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from gateway_harness import DEADLINE_S, ENVIRONMENT, SITE, START, GatewayProcess, Street, closing_all, until
 
-from kerbgate import control, status
+from kerbgate import cli, control, status
 from kerbgate.errors import ControlError
 from kerbwire import line
 
@@ -40,7 +41,21 @@ def test_init_writes_a_configuration_that_runs_and_never_overwrites(tmp_path: Pa
     fails(kerb("init", cwd=tmp_path), "exists already", "--force")
     assert (tmp_path / "gateway.toml").read_text() == written
     assert kerb("init", "--force", cwd=tmp_path).returncode == 0
-    fails(kerb("init", "--config", "x.toml", "--site", "No Site", cwd=tmp_path), "site = 'No Site'")
+    for option, value, said in (
+        ("--site", "No Site", "--site 'No Site'"),
+        ("--state", "/proc/nope", "/proc/nope"),
+        ("--state", "~nosuchuser/x", "~nosuchuser/x"),
+        ("--state", "", None),
+        ("--inlet", "seriall:/dev/x", "seriall"),
+        ("--outlet", "http://x", "mqtt://host:port"),
+    ):
+        done = kerb("init", "--config", "x.toml", option, value, cwd=tmp_path)
+        if said is not None:
+            fails(done, said)
+            assert ".new" not in done.stderr
+            assert not (tmp_path / "x.toml").exists()
+        else:
+            (tmp_path / "x.toml").unlink()  # nothing given: the default
     assert not (tmp_path / "x.toml").exists() and not list(tmp_path.glob("*.new"))
 
 
@@ -96,6 +111,7 @@ def test_status_while_it_runs_and_when_it_is_stopped(tmp_path: Path) -> None:
         assert found["store"]["undecoded_reasons"] == {"unknown kind": 1}
         assert [(node["node"], node["committed"]) for node in found["nodes"]] == [(1, 8), (2, 0)]
         text = kerb("status", "--config", str(gateway.config), cwd=tmp_path).stdout
+        assert found["intake"] == {"undecoded": 1, "skipped_fields": 0, "failures": 0, "last_error": None}
         for words in ("up ", "refused: 1 duplicate", "refused: 2 malformed", "1 undecoded", "node      1 (bin): seen"):
             assert words in text
         assert gateway.stop() == 0
@@ -103,6 +119,48 @@ def test_status_while_it_runs_and_when_it_is_stopped(tmp_path: Path) -> None:
         stopped = gateway.status()
         assert not stopped["running"] and stopped["nodes"] == found["nodes"]
         assert "NOT running" in kerb("status", "--config", str(gateway.config), cwd=tmp_path).stdout
+
+
+def test_a_gateway_that_does_not_answer_is_not_called_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gateway, street = running(tmp_path)
+    with closing_all(gateway, street):
+        gateway.start()
+        process = gateway._process
+        assert process is not None
+        process.send_signal(signal.SIGSTOP)
+        monkeypatch.setattr(control, "ASK_TIMEOUT_S", 0.2)
+        assert cli.main(["status", "--config", str(gateway.config)]) == 1
+        said = capsys.readouterr()
+        assert f"process {process.pid} holds the store but does not answer" in said.err and not said.out
+        process.send_signal(signal.SIGCONT)
+        assert gateway.stop() == 0
+    assert cli.main(["status", "--config", str(gateway.config)]) == 0
+    assert "NOT running" in capsys.readouterr().out
+
+
+def test_reports_that_wait_for_an_outlet_that_is_gone_are_shown(tmp_path: Path) -> None:
+    gateway, street = running(tmp_path)
+    with closing_all(gateway, street):
+        gateway.config.write_text(gateway.config.read_text() + OUTLET.format("council"))
+        gateway.start()
+        node = street.nodes[1]
+        node.take(8, START)
+        assert street.run(lambda: node.confirmed and not node.waiting)
+        assert gateway.stop() == 0
+        gateway.config.write_text(gateway.config.read_text().replace('"council"', '"town"'))
+        gateway.start()
+        assert gateway._process is not None and gateway._process.stdout is not None
+        words = "1 reports wait for an outlet `council` that is not configured: rename it back"
+        assert words in gateway._process.stdout.readline().decode()
+        assert gateway.status()["store"]["stranded"] == {"council": 1}
+        assert words in kerb("status", "--config", str(gateway.config), cwd=tmp_path).stdout
+        assert gateway.stop() == 0
+        assert words in kerb("status", "--config", str(gateway.config), cwd=tmp_path).stdout
+
+
+OUTLET = '[[outlet]]\nname = "{}"\nurl = "mqtt://127.0.0.1:9"\n'  # the discard port: nobody listens
 
 
 def _if(value: Any, good: Any) -> Any:

@@ -11,7 +11,7 @@ from gateway_harness import START, Rig, add_node
 
 from kerbgate import decoding, intake, shape
 from kerbgate.store import Reader
-from kerbgate.store.items import HelloFacts
+from kerbgate.store.items import HelloFacts, Outcome
 from kerbtools.simulate import SimulatedNode
 from kerbwire import frame, messages, seal
 from kerbwire.channels import FILL
@@ -115,13 +115,13 @@ def test_a_duplicate_is_acknowledged_again(rig: Rig) -> None:
 
 
 def refuses(rig: Rig, data: bytes, reason: str, times: int = 1) -> None:
-    """A frame is refused for this reason, unanswered, and leaves store, routes and windows as they were."""
+    """A frame is refused for this reason, unanswered, and leaves store, windows and kept keys as they were."""
     before, counted = rig.dump(), rig.refused()
-    routes = dict(rig.intake._routes)
+    keys = list(rig.intake._keys._keys)
     for _ in range(times):
         assert rig.send(data) == []
     assert rig.refused() - counted == Counter({reason: times})
-    assert rig.dump() == before and rig.intake._routes == routes
+    assert rig.dump() == before and sorted(rig.intake._keys._keys) == sorted(keys)
 
 
 def test_each_reason(rig: Rig) -> None:
@@ -301,6 +301,27 @@ def test_keys_are_derived_once_and_only_for_known_nodes(rig: Rig) -> None:
     for number in range(20):  # made-up lives of a known node: one derivation each, and none is kept
         rig.send(stranger.seal(frame.UP, 0, 17, number, b"\x80", context=bytes([number] * 8)))
     assert rig.intake._keys.derived == derived + 20 and len(rig.intake._keys._keys) == 1
+
+
+def test_a_hello_of_a_life_that_the_store_does_not_know_leaves_no_key(rig: Rig) -> None:
+    node = rig.node(17)
+    for _ in range(3):  # each a new life, as from a recording of many of them
+        node.wipe()
+        rig.send(node.next_frame() or b"")
+    assert rig.air.counters.challenged == 3 and not rig.intake._keys._keys
+    rig.confirm(node)
+    assert len(rig.intake._keys._keys) == 1
+
+
+def test_an_answer_that_fails_does_not_take_those_of_the_others(rig: Rig) -> None:
+    def fails(outcome: Outcome) -> None:
+        raise ValueError("no answer can be made")
+
+    rig.intake._room.clear()
+    answered: list[Outcome] = []
+    rig.intake.deliver([(fails, Outcome("committed")), (answered.append, Outcome("committed"))])
+    assert len(answered) == 1 and rig.intake._room.is_set()
+    assert rig.intake.failures == 1 and rig.intake.last_error == "ValueError: no answer can be made"
 
 
 def test_a_full_queue_drops_what_was_not_acknowledged_and_counts_it(make_rig: Callable[..., Rig]) -> None:

@@ -100,7 +100,7 @@ def acknowledged(calls: list, street: RecordedStreet) -> list[tuple[int, set[Key
     done: set[Key] = set()
     out: list[tuple[int, set[Key]]] = []
     for call in calls:
-        if call.name == "write" and call.path == street.path:
+        if call.name == "write" and call.path == street.device:
             for data in reader.feed(call.data):
                 header = frame.parse(data)
                 life = street.nodes[header.node].life

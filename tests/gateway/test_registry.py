@@ -2,9 +2,13 @@
 
 import sqlite3
 import stat
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
+from gateway_harness import ENVIRONMENT
 
 from kerbgate.errors import RegistryError
 from kerbgate.registry import Registry
@@ -51,6 +55,30 @@ def test_secrets_are_in_no_file_and_no_representation(tmp_path: Path) -> None:
         assert SECRET.hex().encode() not in file.read_bytes()
     assert SECRET.hex() not in shown and repr(SECRET) not in shown and node.sealed.hex() not in shown
     assert "sealed" not in shown
+
+
+def test_a_refresh_never_waits_for_another_process(tmp_path: Path) -> None:
+    registry, other = make(tmp_path), make(tmp_path)
+    add(other)
+    other._db.execute("BEGIN EXCLUSIVE")
+    started = time.monotonic()
+    assert not registry.refresh() and registry.get(17) is None
+    assert time.monotonic() - started < 1
+    other._db.execute("COMMIT")
+    assert registry.refresh() and registry.get(17) is not None
+    assert registry._db.execute("PRAGMA busy_timeout").fetchone() == (5000,)  # a change still waits its turn
+    registry.close()
+    other.close()
+
+
+def test_a_making_that_was_interrupted_is_made_again(tmp_path: Path) -> None:
+    code = (  # the process ends between tables and check row
+        "import os, sys\nfrom pathlib import Path\nfrom kerbgate.registry import Registry\n"
+        "Registry._seal = lambda *_: os._exit(9)\nRegistry(Path(sys.argv[1]), create=True)\n"
+    )
+    path = tmp_path / "registry.sqlite"
+    assert subprocess.run([sys.executable, "-c", code, path], env=ENVIRONMENT, check=False).returncode == 9
+    make(tmp_path).close()
 
 
 def test_files_are_private(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pty
 import tty
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,21 @@ def test_a_peer_that_does_not_read_costs_bounded_memory(tmp_path: Path) -> None:
         assert inlet.counters.unsent > 0 and inlet.counters.sent * 200 <= 2 * MAX_UNSENT
         os.write(port.master, line.encode(b"still alive"))
         await soon(lambda: desk.frames == [b"still alive"], "reading goes on")
+        failures: list[dict[str, Any]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: failures.append(context))
+        transport: Any = inlet._transport
+        os.set_blocking(port.master, False)
+
+        def drained() -> bool:
+            with contextlib.suppress(BlockingIOError):
+                os.read(port.master, 65536)
+            return transport.get_write_buffer_size() == 0
+
+        await soon(drained, "the peer has read all")
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not failures and not transport._has_writer
+        assert inlet.send(b"and again") and inlet.counters.connected
 
     with_inlet(tmp_path, work)
 

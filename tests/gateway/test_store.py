@@ -35,6 +35,7 @@ from kerbgate.store import (
     ranges,
     schema,
 )
+from kerbgate.store import store as store_module
 from kerbgate.store.books import Books
 from kerbwire import frame, messages
 from kerbwire.channels import FILL
@@ -244,7 +245,8 @@ def test_a_full_disk_acknowledges_nothing_and_recovers_by_itself(tmp_path: Path)
         outcome = made.put(arrival(seq, message=bytes(60_000), reason="test"))[0]
         if outcome.verdict == FAILED:
             failed = seq
-    assert made.store.health.failing == "database or disk is full" and failed > 5
+    assert made.store.health.failing and failed > 5
+    assert made.store.health.failing.startswith("database or disk is full: quota_mb = 1 of ")
     assert verdicts(made.put(arrival(failed, message=bytes(60_000), reason="test"))) == [FAILED]
     with contextlib.closing(sqlite3.connect(made.path)) as db:  # someone frees space
         db.execute("DELETE FROM report WHERE report_id < ?", (failed,))
@@ -255,11 +257,76 @@ def test_a_full_disk_acknowledges_nothing_and_recovers_by_itself(tmp_path: Path)
     made.store.stop()
 
 
+def test_a_full_disk_says_how_much_is_free_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_module, "_SCARCE", 1 << 62)
+    made = Desk(tmp_path / "store.sqlite", quota_mb=1)
+    made.put(hello(0))
+    while not made.store.health.failing:
+        made.put(arrival(made.store.health.commits, message=bytes(90_000), reason="test"))
+    assert f"bytes are free in {tmp_path}; free some" in made.store.health.failing
+    made.store.stop()
+
+
+def test_the_outbox_empties_while_nothing_can_be_stored(tmp_path: Path) -> None:
+    """Deletions that come with arrivals must not fail with them: they are what makes room."""
+    made = Desk(tmp_path / "store.sqlite", quota_mb=1, commit_interval_ms=50)
+    made.put(hello(0))
+    rows, seq = [made.put(arrival(number, number, 1))[0].report_id or 0 for number in range(1, 11)], 10
+    while not made.store.health.failing:
+        seq += 1
+        made.put(arrival(seq, message=bytes(60_000), reason="test"))
+    deleted: list[tuple[str, int]] = []
+    made.store._on_deleted = deleted.extend
+    for number, row in enumerate(rows):
+        made.store.forwarded("council", [row])
+        assert verdicts(made.put(arrival(seq + number, message=bytes(60_000), reason="test"))) == [FAILED]
+        assert made.store.health.failing  # that a deletion succeeds does not mean that frames are stored
+    with made.reader() as reader:
+        assert reader.summary()["outbox"] == {} and deleted == [("council", row) for row in rows]
+    assert made.store._forwarded == []
+    made.store.stop()
+
+
+def test_what_waits_for_no_outlet_is_inherited_by_the_first(tmp_path: Path) -> None:
+    def outbox(made: Desk) -> dict[str, int]:
+        with made.reader() as reader:
+            return reader.outbox()
+
+    made = Desk(tmp_path / "store.sqlite", outlets=[])
+    made.put(hello(0), arrival(1, 0, 3), arrival(2, 3, 3))
+    assert outbox(made) == {"-": 2}
+    made.store.stop()
+    made = Desk(tmp_path / "store.sqlite", outlets=["council", "archive"])
+    assert outbox(made) == {"council": 2}
+    made.put(arrival(3, 6, 3))
+    assert outbox(made) == {"council": 3, "archive": 1}
+    made.store.stop()
+
+
+def test_gaps_are_counted_beyond_those_that_are_listed(desk: Desk) -> None:
+    desk.put(hello(0))
+    for part in range(3):
+        desk.put(hello(part + 1, gaps=tuple((1000 * part + 2 * i, 1) for i in range(400))))
+    with desk.reader() as reader:
+        summary = reader.summary()
+    assert summary["gaps_declared"] == 1200 and len(summary["gaps"]) == 1000
+
+
 def test_caches_are_dropped_when_a_commit_fails(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """One arrival that cannot be stored fails alone; windows and ranges of the others are those of the file."""
     desk.put(hello(0), arrival(1, 0, 3))
     poison = arrival(3, 6, 3, message="no bytes at all".encode, reason="test")  # SQLite refuses the type
-    assert verdicts(desk.put(arrival(2, 3, 3), poison, arrival(4, 6, 3))) == [COMMITTED, FAILED, COMMITTED]
+    outcomes: list[Outcome] = []
+    with desk.store._wake:  # one batch
+        for item in (arrival(2, 3, 3), arrival(4, 6, 3), poison):
+            desk.store._arrivals.append((item, outcomes.append))
+        desk.store._wake.notify()
+    while len(outcomes) < 3:
+        for done, outcome in desk._queue.get(timeout=20):
+            done(outcome)
+    assert verdicts(outcomes) == [COMMITTED, COMMITTED, FAILED]
+    health = desk.store.health
+    assert health.failing is None and health.unstorable == 1 and "ProgrammingError" in (health.last_unstorable or "")
     assert verdicts(desk.put(arrival(2, 3, 3), arrival(3, 9, 1))) == [DUPLICATE, COMMITTED]
     assert desk.ranges() == [(0, 9)]
     with desk.reader() as reader:

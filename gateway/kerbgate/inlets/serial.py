@@ -69,7 +69,7 @@ class SerialInlet:
             ) from error
         lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         protocol = _Frames(self.counters, self, intake, lost)
-        self._transport = SerialTransport(asyncio.get_running_loop(), protocol, port)
+        self._transport = _Transport(asyncio.get_running_loop(), protocol, port)
         self.counters.connected = True
         self.counters.opened += 1
         try:
@@ -80,6 +80,19 @@ class SerialInlet:
             self._transport.abort()  # not close(): that would wait for a port that takes nothing
             self._transport = None
             protocol.drop()
+
+
+class _Transport(SerialTransport):
+    """Stops watching for room to write once everything is written.
+
+    serial_asyncio_fast 0.16 goes on watching: its _write_ready then fails on each turn of the loop.
+    """
+
+    def _write_ready(self) -> None:
+        if self._write_buffer:
+            super()._write_ready()
+        if not self._write_buffer:
+            self._remove_writer()
 
 
 class _Frames(asyncio.Protocol):

@@ -1,6 +1,6 @@
 """Outlets: council systems that documents are forwarded to, each opened from its settings.
 
-mqtt://host:1883    MQTT 3.1.1, QoS 1
+mqtt://host:1883    MQTT 5, or 3.1.1 with a broker that speaks nothing newer; QoS 1
 """
 
 from kerbgate.config import OutletSettings

@@ -7,6 +7,9 @@ from typing import Protocol
 class Link(Protocol):
     """A connection to a council system."""
 
+    warning: str | None
+    """Why a document that was acknowledged may still not reach anyone, in words for status."""
+
     async def publish(self, topic: str, payload: bytes) -> None:
         """Return once the council's side acknowledged this very document; else OutletError, in bounded time."""
         ...

@@ -1,5 +1,7 @@
-"""The MQTT outlet: one connection, QoS 1, a document counts as delivered on its PUBACK.
+"""The MQTT outlet: one connection, QoS 1, a document counts as delivered on a PUBACK that does not refuse it.
 
+MQTT 5 says in the PUBACK whether a document was refused, such as by an access list. MQTT 3.1.1 cannot: a broker
+acknowledges and drops it. So 3.1.1 is spoken only with a broker that knows nothing else, and status says so.
 A frozen broker keeps its socket open and says nothing: keep-alive finds that after 15 to 30 s, the publish timeout
 usually sooner. Every failure ends the connection; what was not acknowledged is still in the store.
 """
@@ -11,9 +13,13 @@ import socket
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiomqtt
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
 
 from kerbgate.config import OutletSettings
 from kerbgate.errors import OutletError
@@ -22,6 +28,12 @@ from kerbgate.outlets.base import Link
 KEEPALIVE_S = 15
 DEFAULT_PORT = 1883
 MAX_CREDENTIALS = 1024  # bytes of a file with one line user:password
+
+REFUSED = 0x80  # MQTT 5, section 2.4: reason codes from here on are refusals
+NO_SUBSCRIBERS = 0x10  # acknowledged, but nobody has subscribed to this topic
+UNSUPPORTED_VERSION = 0x84  # what paho makes of it, too, when a broker of 3.1.1 refuses MQTT 5
+OLD_BROKER = "the broker does not speak MQTT 5: a document that its access list denies is lost there unnoticed"
+NOBODY = "nobody has subscribed: the broker acknowledges the documents and drops them"
 
 _quiet = logging.getLogger("kerbgate.outlets.mqtt.client")
 _quiet.setLevel(logging.CRITICAL)  # the client warns of each connection loss; status says it once
@@ -44,52 +56,116 @@ class MqttOutlet:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Link]:
         where = f"{self._host}:{self._port}"
-        client = aiomqtt.Client(
-            self._host,
-            self._port,
-            username=self._user,
-            password=self._password,
-            identifier=self._identifier,
-            clean_session=True,
-            keepalive=KEEPALIVE_S,
-            timeout=self._settings.timeout_s,
-            max_inflight_messages=self._settings.window,
-            max_queued_incoming_messages=16,  # nothing is subscribed; a broker that sends all the same is not kept
-            logger=_quiet,
-        )
-        client.pending_calls_threshold = self._settings.window
         try:
-            # Connecting has steps that the client's own timeout does not cover, such as a name server that is silent.
-            async with asyncio.timeout(2 * self._settings.timeout_s):
-                await client.__aenter__()
-        except (aiomqtt.MqttError, OSError, TimeoutError) as error:
-            _abandon(client)
-            raise OutletError(
-                f"no connection to the broker {where}: {error or 'it does not answer'}",
-                "check the URL, the credentials and the way to the broker; readings are kept until it answers",
-            ) from error
+            client, link = await self._connect(aiomqtt.ProtocolVersion.V5, where)
+        except _OldBroker:
+            client, link = await self._connect(aiomqtt.ProtocolVersion.V311, where)
         try:
-            yield _MqttLink(client, where)
+            yield link
         finally:
             with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
                 async with asyncio.timeout(self._settings.timeout_s):
                     await client.__aexit__(None, None, None)
             _abandon(client)
 
+    async def _connect(self, protocol: aiomqtt.ProtocolVersion, where: str) -> "tuple[aiomqtt.Client, _MqttLink]":
+        """_OldBroker if the broker does not speak this version; OutletError for anything else."""
+        newer = protocol == aiomqtt.ProtocolVersion.V5
+        client = aiomqtt.Client(
+            self._host,
+            self._port,
+            username=self._user,
+            password=self._password,
+            identifier=self._identifier,
+            protocol=protocol,
+            clean_session=None if newer else True,  # MQTT 5: clean_start, which is its default at a first connection
+            keepalive=KEEPALIVE_S,
+            timeout=self._settings.timeout_s,
+            max_inflight_messages=self._settings.window,
+            max_queued_incoming_messages=16,  # nothing is subscribed; a broker that sends all the same is not kept
+            logger=_quiet,
+        )
+        link = _MqttLink(client, where, self._settings, None if newer else OLD_BROKER)
+        try:
+            # Connecting has steps that the client's own timeout does not cover, such as a name server that is silent.
+            async with asyncio.timeout(2 * self._settings.timeout_s):
+                await client.__aenter__()
+        except (aiomqtt.MqttError, OSError, TimeoutError) as error:
+            _abandon(client)
+            if newer and isinstance(error, aiomqtt.MqttCodeError) and _code(error.rc) == UNSUPPORTED_VERSION:
+                raise _OldBroker from error
+            raise OutletError(
+                f"no connection to the broker {where}: {error or 'it does not answer'}",
+                "check the URL, the credentials and the way to the broker; readings are kept until it answers",
+            ) from error
+        return client, link
+
+
+class _OldBroker(Exception):
+    """The broker does not speak MQTT 5."""
+
 
 class _MqttLink:
-    def __init__(self, client: aiomqtt.Client, where: str):
+    """Publishes past aiomqtt 2.5.1, which throws the reason code of a PUBACK away. All of it runs in the event loop."""
+
+    def __init__(self, client: aiomqtt.Client, where: str, settings: OutletSettings, warning: str | None):
+        self.warning = warning
         self._client = client
         self._where = where
+        self._timeout_s = settings.timeout_s
+        self._window = settings.window
+        self._places: asyncio.Semaphore | None = None
+        self._waiting: dict[int, asyncio.Future[int]] = {}
+        self._paho = client._client  # pyright: ignore[reportPrivateUsage]
+        self._paho.on_publish = self._acknowledged
+        self._accept = self._paho.on_connect
+        self._paho.on_connect = self._connected
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        try:
-            await self._client.publish(topic, payload, qos=1)
-        except (aiomqtt.MqttError, OSError, ValueError) as error:
+        if self._places is None:
+            self._places = asyncio.Semaphore(self._window)
+        async with self._places:
+            try:
+                code = await self._send(topic, payload)
+            except (OSError, ValueError, TimeoutError) as error:
+                raise OutletError(
+                    f"the broker {self._where} did not acknowledge: {error or 'no answer in time'}",
+                    "readings are kept and sent again; check the broker's log and its access list",
+                ) from error
+        if code >= REFUSED:
             raise OutletError(
-                f"the broker {self._where} did not acknowledge: {error}",
-                "readings are kept and sent again; check the broker's log and its access list",
-            ) from error
+                f"the broker {self._where} refused a document: {_reason(code)}",
+                f"readings are kept; let this gateway's user write to {topic} in the broker's access list",
+            )
+        if self.warning != OLD_BROKER:
+            self.warning = NOBODY if code == NO_SUBSCRIBERS else None
+
+    async def _send(self, topic: str, payload: bytes) -> int:
+        """The reason code of the PUBACK of this very document."""
+        info = self._paho.publish(topic, payload, qos=1)
+        if info.rc:
+            raise OSError(aiomqtt.MqttCodeError(info.rc))
+        acknowledged = self._waiting[info.mid] = asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await acknowledged
+        finally:
+            self._waiting.pop(info.mid, None)
+
+    def _acknowledged(self, client: object, userdata: object, mid: int, code: ReasonCode, *_: object) -> None:
+        waits = self._waiting.get(mid)
+        if waits is not None and not waits.done():
+            waits.set_result(_code(code))
+
+    def _connected(
+        self, client: Any, userdata: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
+    ) -> None:
+        """A broker of MQTT 5 says how many documents it takes at once; paho does not heed it."""
+        most = getattr(properties, "ReceiveMaximum", None)
+        if isinstance(most, int):
+            self._window = max(min(self._window, most), 1)
+        if self._accept is not None:
+            self._accept(client, userdata, flags, code, properties)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
     async def ended(self) -> None:
         cause = "it closed the connection"
@@ -101,6 +177,17 @@ class _MqttLink:
         raise OutletError(
             f"the connection to the broker {self._where} ended: {cause}", "readings are kept until it is back"
         )
+
+
+def _code(code: "ReasonCode | int | None") -> int:
+    return code.value if isinstance(code, ReasonCode) else code or 0
+
+
+def _reason(code: int) -> str:
+    try:
+        return f"{ReasonCode(PacketTypes.PUBACK, identifier=code)} (0x{code:02x})"
+    except KeyError:
+        return f"reason 0x{code:02x}"
 
 
 def _abandon(client: aiomqtt.Client) -> None:

@@ -10,6 +10,9 @@ UNKNOWN_LIFE = "unknown life"  # nothing is known of this (node, life): it takes
 CLOSED_LIFE = "closed life"  # a later life of this node was confirmed
 FAILED = "store failed"  # the commit did not happen: the node keeps its records and sends them again
 
+# The outbox's rows of a gateway without an outlet; no outlet can be called so. The first outlet inherits them.
+NO_OUTLET = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class HelloFacts:

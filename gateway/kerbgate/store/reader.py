@@ -65,7 +65,7 @@ class Reader:
             "reports": one("SELECT count(*) FROM report"),
             "records": one("SELECT coalesce(sum(last - first + 1), 0) FROM committed"),
             "lives": dict(db.execute("SELECT state, count(*) FROM life GROUP BY state").fetchall()),
-            "outbox": dict(db.execute("SELECT outlet, count(*) FROM outbox GROUP BY outlet").fetchall()),
+            "outbox": self.outbox(),
             "undecoded": one("SELECT count(*) FROM report WHERE state='undecoded'"),
             "undecoded_reasons": dict(
                 db.execute(
@@ -73,6 +73,7 @@ class Reader:
                     (_MAX_LISTED,),
                 ).fetchall()
             ),
+            "gaps_declared": one("SELECT count(*) FROM gap"),
             "gaps": [
                 dict(zip(("node", "first", "count", "declared_ms"), row, strict=True))
                 for row in db.execute(
@@ -82,6 +83,10 @@ class Reader:
                 )
             ],
         }
+
+    def outbox(self) -> dict[str, int]:
+        """How many reports wait for each outlet, configured or not."""
+        return dict(self._db.execute("SELECT outlet, count(*) FROM outbox GROUP BY outlet").fetchall())
 
     def committed(self, node: int, life: bytes) -> list[tuple[int, int]]:
         """The ranges of committed indices of one life, closed and in order."""

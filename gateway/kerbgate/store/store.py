@@ -5,6 +5,7 @@ fdatasync (STORE.md). If a commit fails, nothing of it is acknowledged, the cach
 again: the gateway keeps running on a full disk and recovers by itself.
 """
 
+import shutil
 import sqlite3
 import threading
 import time
@@ -16,7 +17,7 @@ from kerbgate.config import StoreSettings
 from kerbgate.errors import StoreDamaged, StoreError, StoreTooNew
 from kerbgate.store import schema
 from kerbgate.store.books import Books
-from kerbgate.store.items import FAILED, Arrival, HelloFacts, Outcome
+from kerbgate.store.items import FAILED, NO_OUTLET, Arrival, HelloFacts, Outcome
 from kerbgate.store.lock import StoreLock
 
 FORWARDED_DELAY_S = 0.5  # a deletion waits so long for a commit that is made anyway
@@ -26,6 +27,7 @@ MAX_ATTEMPTS = 10_000  # failed attempts not yet committed; they are a statistic
 _JOIN_TIMEOUT_S = 10.0
 _RETRY_BATCH = 500  # undecoded rows a transaction at start
 _PAGE_SIZE = 4096
+_SCARCE = 4 * 1024 * 1024  # bytes: a full disk may still show a few free blocks
 # Errors of the disk, not of what was written: the whole batch waits for a better time.
 _DISK_ERRORS = frozenset(
     getattr(sqlite3, "SQLITE_" + name)
@@ -48,7 +50,9 @@ class Health:
     commits: int = 0
     frames: int = 0
     failed_commits: int = 0
-    failing: str | None = None
+    failing: str | None = None  # why frames are not stored, until one is
+    unstorable: int = 0  # frames that failed alone, for a reason of their own
+    last_unstorable: str | None = None
     last_commit_ms: float = 0.0
 
 
@@ -68,7 +72,7 @@ class Store:
         self.path = path
         self.health = Health()
         self._settings = settings
-        self._outlets = tuple(outlets)
+        self._outlets = tuple(outlets) or (NO_OUTLET,)
         self._post = post
         self._lock = StoreLock(path)
         self._wake = threading.Condition()
@@ -80,10 +84,12 @@ class Store:
         self._stopping = False
         self._last_commit = 0.0
         self._books: Books | None = None
+        self._frames_fail = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
         try:
             self._db = self._connect()
             self._books = Books(self._db, self._outlets)
+            self._inherit()
             self._decode_again(self._books, decode)
             self.store_id: str = self._db.execute("SELECT value FROM meta WHERE name='store_id'").fetchone()[0]
             self._lives: dict[int, bytes] = dict(
@@ -198,12 +204,13 @@ class Store:
             delivery = self._transaction(batch, deletions, attempts)
         except Exception as error:  # the edge of the writer's work: whatever it was, nothing is acknowledged
             self._failed(error)
-            with self._wake:
-                self._forwarded = deletions + self._forwarded  # the council has them: the rows must still go
-                self._forwarded_since = time.monotonic()
+            self._frames_fail = self._frames_fail or bool(batch)
             delivery = self._one_by_one(batch, error)
+            if not batch or not self._delete_alone(deletions):
+                with self._wake:
+                    self._forwarded = deletions + self._forwarded  # the council has them: the rows must still go
+                    self._forwarded_since = time.monotonic()
         else:
-            self.health.failing = None
             if deletions and self._on_deleted is not None:
                 self._on_deleted(deletions)
         self._last_commit = time.monotonic()
@@ -213,7 +220,7 @@ class Store:
 
     def _one_by_one(self, batch: list[tuple[Arrival, Done]], error: Exception) -> Delivery:
         """After a failure that is not the disk's: one arrival that cannot be stored must not stop the others."""
-        if _is_disk_error(error) or len(batch) == 1:
+        if _is_disk_error(error):
             return [(done, Outcome(FAILED)) for _, done in batch]
         delivery: Delivery = []
         for item in batch:
@@ -221,8 +228,24 @@ class Store:
                 delivery += self._transaction([item], [], [])
             except Exception as single:  # the same edge, one arrival wide
                 self._failed(single)
+                if not _is_disk_error(single):
+                    self.health.failing = None
+                    self.health.unstorable += 1
+                    self.health.last_unstorable = f"{type(single).__name__}: {single}"
                 delivery.append((item[1], Outcome(FAILED)))
         return delivery
+
+    def _delete_alone(self, deletions: list[tuple[str, int]]) -> bool:
+        """Where no frame can be stored the outbox must still empty: deletions need less room, and make some."""
+        if deletions:
+            try:
+                self._transaction([], deletions, [])
+            except Exception as error:  # the same edge again
+                self._failed(error)
+                return False
+            if self._on_deleted is not None:
+                self._on_deleted(deletions)
+        return True
 
     def _transaction(
         self, batch: list[tuple[Arrival, Done]], deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]
@@ -241,14 +264,34 @@ class Store:
         self._db.execute("COMMIT")
         self.health.commits += 1
         self.health.frames += len(batch)
+        if batch or not self._frames_fail:  # a deletion that succeeds says nothing about frames
+            self.health.failing, self._frames_fail = None, False
         return delivery
 
     def _failed(self, error: Exception) -> None:
         """Forget what memory says, and begin again from the file. A connection that had trouble is opened anew."""
         self.health.failed_commits += 1
-        self.health.failing = str(error)
+        self.health.failing = self._say(error)
         self._books = None
         self._db.close()  # rolls back
+
+    def _say(self, error: Exception) -> str:
+        """The error and, where room is the matter, how much there is."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
+            return str(error)
+        try:
+            free = shutil.disk_usage(self.path.parent).free
+        except OSError:
+            return str(error)
+        quota_mb = self._settings.quota_mb
+        if quota_mb and free > _SCARCE:
+            return f"{error}: quota_mb = {quota_mb} of {self.path} is used up; raise it in the configuration"
+        return f"{error}: {free} bytes are free in {self.path.parent}; free some"
+
+    def _inherit(self) -> None:
+        """The first outlet takes over what was committed while there was none."""
+        if self._outlets != (NO_OUTLET,):
+            self._db.execute("UPDATE OR REPLACE outbox SET outlet=? WHERE outlet=?", (self._outlets[0], NO_OUTLET))
 
     def _connect(self) -> sqlite3.Connection:
         settings = self._settings
