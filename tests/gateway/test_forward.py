@@ -278,6 +278,11 @@ def a_broker(folder: Path, *lines: str) -> Iterator[Broker]:
         made.stop()
 
 
+def _says(running: Running, *words: str) -> bool:
+    error = running.pump.last_error or ""
+    return all(word in error for word in words)
+
+
 def test_a_document_that_an_access_list_denies_is_kept(tmp_path: Path) -> None:
     """A broker acknowledges it all the same, and drops it: only the reason code of MQTT 5 tells."""
     rules = tmp_path / "acl"
@@ -287,10 +292,11 @@ def test_a_document_that_an_access_list_denies_is_kept(tmp_path: Path) -> None:
         fill(tmp_path, reports=2)
         running = Running(tmp_path, broker.port)
         try:
-            until(lambda: running.pump.failed >= 2, "the refusal is noticed")
+            # Mosquitto may also end the connection, and say less; so it may take more than one.
+            words = "refused a document: Not authorized (0x87)"
+            advice = f"write to kerbstone/1/{SITE}/1/readings"
+            until(lambda: _says(running, words, advice), "the refusal is noticed")
             assert waiting(running) == 6 and running.pump.delivered == 0 and running.pump.set_aside == 0
-            assert "refused a document: Not authorized (0x87)" in running.pump.last_error
-            assert f"write to kerbstone/1/{SITE}/1/readings" in running.pump.last_error
         finally:
             running.close()
 
