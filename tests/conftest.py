@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import wire_schema
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -140,6 +141,19 @@ class MicroPythonCase(pytest.Item):
 def _fresh(config: pytest.Config, name: str) -> Path:
     factory = config._tmp_path_factory  # type: ignore[attr-defined]  # a pytest.Item has no fixtures of its own
     return factory.mktemp(name)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    wire_schema.watch()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test fails if a message that it wrote or read is not what kerbwire.cddl says."""
+    wire_schema.faults.clear()
+    yield
+    if wire_schema.faults:
+        pytest.fail("not valid by kerbwire.cddl:\n" + "\n".join(wire_schema.faults), pytrace=False)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -73,7 +73,7 @@ class Node:
         self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
         self.outbox = Outbox(folder + "/outbox", self.settings["outbox_segments"], self.counters.declare_gap)
         self._exchange = None
-        self._session = None
+        self._node_end = None
         self._cause = hal.POWER_ON
         self._ranger_noise = 0
 
@@ -131,7 +131,8 @@ class Node:
         from kerbnode.sensors import Sensors
 
         utc_s = self.clock.utc()
-        time_s = self.clock.uptime() if utc_s is None else utc_s
+        # To the nearest minute, which is what samples are aligned to: so a report says its times in few bits.
+        time_s = self.clock.uptime() if utc_s is None else (utc_s + 30) // 60 * 60
         new_day = time_s // DAY_S != (time_s - self.settings["interval_s"]) // DAY_S
         sensors = Sensors(self._hal, self._board["sensors"])
         values = sensors.sample(self.settings, is_boot or new_day)
@@ -163,12 +164,13 @@ class Node:
             gc.collect()  # what comes is the other half of the code: let it find the heap in one piece
             from kerbnode.exchange import Exchange
             from kerbnode.link.serial import Serial
-            from kerbnode.session import Session
+            from kerbwire.node_end import NodeEnd
 
             counters = self.counters
-            self._session = Session(self.identity, counters.life, counters.take_seq, self._instance)
+            me = self.identity
+            self._node_end = NodeEnd(me.node, me, counters.life, counters.take_seq, self._instance)
             self._exchange = Exchange(
-                session=self._session,
+                end=self._node_end,
                 link=Serial(self._hal.uart(self._board["link"], LINK_BUFFER), self._hal),
                 hal=self._hal,
                 clock=self.clock,
@@ -216,7 +218,7 @@ class Node:
         state.spent, state.day = self.pace.spent, self.pace.day
         state.uptime_s = (uptime_ms + span_ms) // 1000
         state.utc_s = wake_s if self.clock.is_set() else 0
-        state.instance = self._session.instance if self._session else self._instance
+        state.instance = self._node_end.instance if self._node_end else self._instance
         self.counters.save_to(state)
         self._hal.keep_retained(state.pack())
         return span_ms

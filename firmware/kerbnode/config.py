@@ -10,7 +10,7 @@ MAX_TEXT = 4096  # characters: the whole table written out takes about 500
 
 # interval_s: a day of records fits pace.MAX_FRAMES_A_DAY reports of 48, and half as many again for what was lost.
 SETTINGS = (  # name, default, lowest, highest; what each is for: firmware/SETTINGS.md
-    ("interval_s", 3600, 180, 86400),
+    ("interval_s", 3600, 360, 86400),
     ("report_records", 24, 1, 48),
     ("reports_per_wake", 8, 1, 16),
     ("tries", 2, 1, 4),

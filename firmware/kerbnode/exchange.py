@@ -3,22 +3,23 @@
 Loaded only in a wake that speaks: most wakes of a bin do not.
 """
 
-from kerbnode.session import MAX_BAD_FRAMES
 from kerbwire import messages
-from kerbwire.columns import MAX_RECORDS
-from kerbwire.errors import WireError
+from kerbwire import session as sessions
+from kerbwire.node_end import MAX_BAD_FRAMES
+from kerbwire.session import Session
 
-MAX_CHALLENGES = 2  # answered in one hello: a gateway that restarts in between asks twice
+MAX_RUN = 24  # records of one report, in memory at once: a day of hours, which is all that 112 KB of heap bears
 
 
 class Exchange:
     """Everything is handed in. make_hello(challenge) builds the Hello of this moment; feed() tells the watchdog.
 
-    settings: report_records, reports_per_wake, tries, ack_timeout_ms.
+    settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges.
     """
 
-    def __init__(self, *, session, link, hal, clock, counters, outbox, pace, settings, journal, make_hello):
-        self._session = session
+    def __init__(self, *, end, link, hal, clock, counters, outbox, pace, settings, journal, make_hello):
+        self._end = end
+        self._session = Session(settings["tries"], counters.confirmed)
         self._link = link
         self._hal = hal
         self._clock = clock
@@ -33,27 +34,26 @@ class Exchange:
 
     def hello(self, is_boot):
         """Say hello until it is committed. False: no answer. is_boot: beyond the day's budget, once a boot."""
-        challenge = None
-        challenges = 0
-        tries = self._settings["tries"]
-        sent = []
-        while tries and self._pace.may_send(is_boot):
-            hello = self._make_hello(challenge)
-            sent.append(self._send("hello", messages.encode(hello), True))
-            answer = self._listen(sent)
-            if isinstance(answer, messages.Challenge):
-                challenge = answer.challenge
-                challenges += 1
-                if challenges <= MAX_CHALLENGES:
-                    continue
-            elif answer:
-                self._counters.confirm(hello.gaps)
-                self._pace.answered()
-                self._journal.line("confirmed", sent[-1])
-                return True
-            tries -= 1
-        self._pace.silent()
-        return False
+        session = self._session
+        action = session.on(sessions.HELLO_DUE)
+        while action == sessions.SEND_HELLO:
+            if not self._pace.may_send(is_boot):
+                action = session.on(sessions.SPENT)
+                break
+            hello = self._make_hello(session.challenge)
+            session.sent(self._send("hello", messages.encode(hello), True))
+            action = self._listen()
+        if action != sessions.CONFIRM:
+            self._pace.silent()
+            return False
+        self._counters.confirm(hello.gaps)
+        if hello.challenge is not None:
+            self._outbox.forget_near()
+        self._pace.answered()
+        if is_boot:
+            self._outbox.take_back()
+        self._journal.line("confirmed", self._end.last_seq)
+        return True
 
     def reports(self):
         """Send what waits, down to less than a full report. False: an answer stayed out."""
@@ -68,8 +68,8 @@ class Exchange:
 
     def tell(self, ranger_noise=0):
         """One console line of what was refused and what was noise in this wake, if anything was."""
-        counts = ["%s %d" % (reason, self._session.refused[reason]) for reason in sorted(self._session.refused)]
-        for name, count in (("skipped", self._session.skipped), ("noise", self._link.noise), ("ranger", ranger_noise)):
+        counts = ["%s %d" % (reason, self._end.refused[reason]) for reason in sorted(self._end.refused)]
+        for name, count in (("skipped", self._end.skipped), ("noise", self._link.noise), ("ranger", ranger_noise)):
             if count:
                 counts.append("%s %d" % (name, count))
         if counts:
@@ -77,35 +77,42 @@ class Exchange:
 
     def _report(self):
         """One report: at most `tries` frames; between them what is in flight may still be acknowledged."""
-        for _ in range(self._settings["tries"]):
-            run = self._outbox.next_run(MAX_RECORDS)
-            if not run:
-                return True
+        session = self._session
+        run = self._outbox.next_run(MAX_RUN)
+        if not run:
+            return True
+        action = session.on(sessions.REPORT_DUE)
+        while action == sessions.SEND_REPORT:
             body, count = self._encode(run)
             if not count:
+                session.on(sessions.UNSENDABLE)
                 self._outbox.give_up(run[0][0])
                 self._journal.note("unsendable record", run[0][0])
                 return True
             if not self._pace.may_send():
-                return True  # the day's numbers are spent, which is no fault of the gateway
+                session.on(sessions.SPENT)
+                return True
             seq = self._send("report", body, False)
             self._outbox.sent(seq, run[0][0], count)
-            if self._listen([seq]) is True:  # a Challenge is no answer to a report: hello is due soon
+            session.sent(seq)
+            action = self._listen()
+            if action == sessions.SETTLE:
                 self._pace.answered()
+                return True
+            run = self._outbox.next_run(MAX_RUN)
+            if action == sessions.SEND_REPORT and not run:
+                session.on(sessions.SETTLED)
                 return True
         return False
 
     def _encode(self, run):
-        """(message, how many records of the run it holds); (None, 0) if not even the first can be sent."""
+        """(message, how many records of the run it holds); (b"", 0) if not even the first can be sent."""
         boot = run[0][2]
-        count = len(run)
-        while count:
-            records = [messages.Record(index, time, values) for index, time, _, values in run[:count]]
-            try:
-                return messages.encode(messages.Report(records, boot or None, self._uptime_of(boot, records))), count
-            except WireError:  # too long for a frame, or a value out of range: half as many, down to the one to blame
-                count //= 2
-        return None, 0
+        records = [messages.Record(index, time, values) for index, time, _, values in run]
+        count, body = messages.fit(
+            records, messages.MAX_MESSAGE, boot or None, self._uptime_of(boot, records), self._outbox.near
+        )
+        return body, count
 
     def _uptime_of(self, boot, records):
         """Uptime now, for times that are uptimes; for an earlier boot, whose end nobody timed, its newest time."""
@@ -118,7 +125,7 @@ class Exchange:
         return self._boot_ends[boot]
 
     def _send(self, kind, body, with_life):
-        seq, frame = self._session.seal(body, with_life)
+        seq, frame = self._end.seal(body, with_life)
         self._hal.feed()
         self._link.send(frame)
         self._sent_ticks = self._hal.ticks_ms()
@@ -126,28 +133,36 @@ class Exchange:
         self._journal.line("sent", kind, seq)
         return seq
 
-    def _listen(self, seqs):
-        """Take what comes in this window. True: an ack lists one of seqs. A Challenge to the last frame is returned."""
-        hal, session = self._hal, self._session
+    def _listen(self):
+        """Take what comes in this window. Returns what to do when the answer has come, or the window has ended."""
+        hal, end, session = self._hal, self._end, self._session
         timeout_ms = self._settings["ack_timeout_ms"]
-        session.listen()
-        while session.bad_frames < MAX_BAD_FRAMES:
+        waits = session.state
+        end.listen()
+        while end.bad_frames < MAX_BAD_FRAMES:
             age_ms = hal.ticks_diff(hal.ticks_ms(), self._sent_ticks)
             frame = self._link.receive(timeout_ms - age_ms) if age_ms < timeout_ms else None
             if frame is None:
-                return None
-            message = session.receive(frame)
+                break
+            message = end.receive(frame)
+            action = sessions.NOTHING
             if isinstance(message, messages.Challenge):
-                if message.echo == session.last_seq:
-                    return message
-            elif message:
+                if message.echo == end.last_seq:
+                    action = session.challenged(message.challenge)
+            elif isinstance(message, messages.Ack):
+                action = session.answered(message.committed)
                 self._take_ack(message)
-                if any(seq in message.committed for seq in seqs):
-                    return True
-        return None
+            if session.state != waits or action in (sessions.SEND_HELLO, sessions.BACK_OFF):
+                return action
+        return session.unanswered()
 
     def _take_ack(self, ack):
-        if ack.time is not None and ack.echo == self._session.last_seq:
+        if ack.time is not None and ack.echo == self._end.last_seq:
             self._clock.offer(ack.time, self._hal.ticks_diff(self._hal.ticks_ms(), self._sent_ticks))
-        for seq in self._outbox.settle(ack.committed, ack.echo):
+        outbox = self._outbox
+        known = len(outbox.aside)
+        for seq in outbox.settle(ack.committed, ack.echo):
             self._journal.line("committed", seq)
+        for first, count in outbox.aside[known:]:
+            self._session.on(sessions.REFUSED)
+            self._journal.note("set aside", count, "records from", first)

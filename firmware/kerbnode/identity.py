@@ -25,6 +25,17 @@ class Identity:
         self.epoch = epoch
         self.site = site
 
+    # What NodeEnd asks; kerbwire.epochs.Epochs answers the same where two epochs are held.
+
+    def secret_of(self, epoch):
+        return self.secret if epoch == self.epoch else None
+
+    def sealing(self):
+        return self.epoch
+
+    def opened(self, epoch):
+        return False
+
 
 def read(path):
     """The identity, or IdentityError. Error texts never hold its content."""

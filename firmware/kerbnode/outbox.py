@@ -11,10 +11,10 @@ from binascii import crc32
 
 from kerbnode import flash
 from kerbwire import cbor
+from kerbwire.flights import Flights
 
 SEGMENT_RECORDS = 32  # 512 bytes to 1 KB; what that wears: firmware/OUTBOX.md
 MAX_RECORD = 96  # bytes of one record's CBOR: a whole segment fits flash.MAX_FILE
-MAX_IN_FLIGHT = 8  # reports remembered as sent; an ack of this gateway lists as many, the wire allows it 16
 MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
 
 _HEAD = 6
@@ -24,7 +24,8 @@ _STATE = "state"
 class Outbox:
     """The records of one life. declare_gap(first, count) is called before unacknowledged records are dropped.
 
-    dropped: records lost unacknowledged, as far as can be known. stale: records of earlier lives removed: they
+    aside: [first, count] of records set aside (law 5). near: (index, UTC seconds) of the newest committed record, or
+    None. dropped: records lost unacknowledged, as far as can be known. stale: records of earlier lives removed: they
     cannot be sent, since a record belongs to its life.
     """
 
@@ -36,10 +37,12 @@ class Outbox:
         self._segments = []  # first numbers, ascending
         self._tail_end = None  # the number that the newest segment can take next; None: it takes no more
         self._acked = []  # [first, end), ascending, disjoint
-        self._in_flight = []  # [sequence number, first, count], oldest first
+        self._flights = Flights()
         self._changed = False
         self._sizes = {}  # records in a segment, by its first number, as far as known
         self._cached = (None, b"")  # one segment and its bytes
+        self.aside = []
+        self.near = None
         self.dropped = 0
         self.stale = 0
 
@@ -86,7 +89,7 @@ class Outbox:
     def pending(self, limit):
         """How many records are not acknowledged, counted up to limit."""
         count = 0
-        for _ in self._unacknowledged():
+        for _ in self._waiting():
             count += 1
             if count >= limit:
                 break
@@ -114,25 +117,43 @@ class Outbox:
 
     def sent(self, seq, first, count):
         """A report with these records has left."""
-        self._in_flight.append([seq, first, count])
-        del self._in_flight[:-MAX_IN_FLIGHT]
+        self._flights.sent(seq, first, count)
         self._changed = True
 
     def settle(self, committed, echo):
-        """Take an ack: what it lists is acknowledged, what it has passed over will be sent again. Returns the numbers
-        of reports that are newly committed."""
-        done = []
-        left = []
-        for seq, first, count in self._in_flight:
-            if seq in committed:
-                self._acknowledge(first, first + count)
-                done.append(seq)
-            elif seq > echo:
-                left.append([seq, first, count])
-        if len(left) != len(self._in_flight):
-            self._in_flight = left
+        """Take an ack: what it lists is acknowledged, what it has passed over will be sent again, or is set aside.
+        Returns the numbers of reports that are newly committed."""
+        before = len(self._flights.flying)
+        done, aside = self._flights.settle(committed, echo)
+        for _, first, count in done:
+            self._acknowledge(first, first + count)
+            self._note_near(first + count - 1)
+        self.aside += [flight[1:] for flight in aside]
+        if len(self._flights.flying) != before:
             self._changed = True
-        return done
+        return [flight[0] for flight in done]
+
+    def forget_near(self):
+        """The gateway begins anew, and knows of no record that was committed."""
+        if self.near:
+            self.near = None
+            self._changed = True
+
+    def _note_near(self, index):
+        """A committed record, if it is the newest and dated in UTC: reports near it may say so in fewer bits."""
+        if self.near and index <= self.near[0]:
+            return
+        for segment in self._segments:
+            if segment <= index < segment + self._size(segment):
+                time, boot, _ = self._record(segment, index - segment)
+                if not boot:
+                    self.near = (index, time)
+
+    def take_back(self):
+        """What was set aside may be tried again: after a boot, which may have brought other software to either end."""
+        if self.aside:
+            self.aside = []
+            self._changed = True
 
     def give_up(self, index):
         """A record that no report can carry: declared as a gap, and out of the way."""
@@ -143,15 +164,20 @@ class Outbox:
     def save(self):
         """Write the state if it has changed: once an exchange is enough, since losing it costs no record."""
         if self._changed:
-            flat = [number for piece in self._acked for number in piece]
-            flying = [number for sent in self._in_flight for number in sent]
-            flash.replace(self._folder + "/" + _STATE, {0: flat, 1: flying, 2: self.dropped})
+            flights = self._flights
+            flash.replace(
+                self._folder + "/" + _STATE,
+                {
+                    0: self._acked, 1: flights.flying, 2: self.dropped, 3: flights.refused,
+                    4: self.aside[-MAX_RANGES:], 5: self.near,
+                },
+            )  # fmt: skip
             self._changed = False
 
     def _run(self, most, in_flight_too):
         run = []
-        for index, segment in self._unacknowledged():
-            if not in_flight_too and self._flies(index):
+        for index, segment in self._waiting():
+            if not in_flight_too and self._flights.carries(index):
                 if run:
                     break
                 continue
@@ -162,6 +188,15 @@ class Outbox:
             if len(run) >= most:
                 break
         return run
+
+    def _waiting(self):
+        """As _unacknowledged, without what is set aside."""
+        for index, segment in self._unacknowledged():
+            for first, count in self.aside:
+                if first <= index < first + count:
+                    break
+            else:
+                yield index, segment
 
     def _unacknowledged(self):
         """(index, its segment) of each, oldest first. Touches a segment only if it is not known to be acknowledged."""
@@ -239,16 +274,13 @@ class Outbox:
 
     def _load_state(self):
         state = flash.load(self._folder + "/" + _STATE)
-        if isinstance(state, dict) and sorted(state) == [0, 1, 2]:
-            flat, flying, self.dropped = state[0], state[1], state[2]
-            self._acked = [[flat[i], flat[i + 1]] for i in range(0, len(flat), 2)]
-            self._in_flight = [flying[i : i + 3] for i in range(0, len(flying), 3)]
+        if isinstance(state, dict) and sorted(state) == [0, 1, 2, 3, 4, 5]:
+            self._acked, self.dropped, self.aside = state[0], state[2], state[4]
+            self._flights = Flights(state[1], state[3])
+            self.near = state[5]
 
     def _path(self, first):
         return self._folder + "/" + _name(first)
-
-    def _flies(self, index):
-        return any(first <= index < first + count for _, first, count in self._in_flight)
 
     def _is_acked(self, first, end):
         return any(low <= first and end <= high for low, high in self._acked)

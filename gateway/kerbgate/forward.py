@@ -74,7 +74,7 @@ class Recent:
         report = self._reports.get(row.report_id)
         if report is not None:
             return report
-        decoded = decoding.read(row.message)
+        decoded = decoding.read(row.message, row.near)
         return decoded if isinstance(decoded, Report) else None
 
 

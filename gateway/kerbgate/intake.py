@@ -50,6 +50,7 @@ class Intake:
         self._sealer = Sealer(registry, instance)
         self._challenges = Challenges()
         self._lives = store.confirmed_lives()
+        self._newest = store.newest_records()
         self._room = asyncio.Event()
         self._room.set()
         self.undecoded = 0
@@ -112,11 +113,13 @@ class Intake:
         return self._submit(node, life, key, header.seq, message, route)
 
     def _submit(self, node: Node, life: bytes, key: Key, seq: int, message: bytes, route: Route) -> str | None:
-        decoded = decoding.read(message)
+        decoded = decoding.read(message, self._newest.get((node.address, life)))
         first = count = 0
-        facts = reason = None
+        facts = reason = at_s = newest = None
         if isinstance(decoded, Report):
-            first, count = decoded.records[0].index, len(decoded.records)
+            first, count, at_s = decoded.records[0].index, len(decoded.records), decoded.records[0].time
+            if decoded.boot is None:
+                newest = decoded.records[-1].index, decoded.records[-1].time
         elif isinstance(decoded, Hello):
             returned = decoded.challenge is not None and self._challenges.returned(
                 node.address, life, decoded.challenge, time.monotonic()
@@ -138,6 +141,9 @@ class Intake:
             count,
             facts,
             reason,
+            at_s,
+            newest,
+            decoding.is_short(message),
         )
 
         def done(outcome: Outcome) -> None:
@@ -154,14 +160,18 @@ class Intake:
         verdict = outcome.verdict
         if verdict == COMMITTED:
             route.counters.committed += 1
-            if isinstance(decoded, str):
+            if isinstance(decoded, str) or outcome.aside is not None:
                 self.undecoded += 1
             else:
                 self.skipped_fields += decoded.skipped
                 if isinstance(decoded, Hello):
+                    former = self._lives.get(node.address)
+                    if former is not None and former != arrival.life:
+                        self._newest.pop((node.address, former), None)
                     self._lives[node.address] = arrival.life
                     self._challenges.settle(node.address, arrival.life)
                 elif outcome.report_id is not None:
+                    self._note_newest(arrival)
                     self._on_commit(outcome.report_id, decoded)
         else:
             if verdict == UNKNOWN_LIFE and arrival.hello is not None:
@@ -171,6 +181,13 @@ class Intake:
         if verdict in (COMMITTED, DUPLICATE):
             seconds = int(self._clock.utc()) if self._clock.synchronised() else None
             route.send(self._sealer.seal(node, arrival.life, Ack(outcome.top, outcome.numbers, seconds)))
+
+    def _note_newest(self, arrival: Arrival) -> None:
+        """Remember what the next short report of this life is resolved from."""
+        key = (arrival.node, arrival.life)
+        known = self._newest.get(key)
+        if arrival.newest is not None and (known is None or arrival.newest[0] > known[0]):
+            self._newest[key] = arrival.newest
 
     def _challenge(self, node: Node, arrival: Arrival, route: Route) -> None:
         """Answer the hello of an unknown life with a challenge; nothing is committed by it."""

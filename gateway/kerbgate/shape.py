@@ -10,7 +10,7 @@ from importlib import resources
 from typing import Any
 
 from kerbgate.store.items import StoredReport
-from kerbwire.channels import CHANNELS, FAULTS, QUALITY, QUALITY_FLAGS, SPECIAL, Channel
+from kerbwire.channels import CAUSE, CAUSES, CHANNELS, FAULTS, QUALITY, QUALITY_FLAGS, SPECIAL, Channel
 from kerbwire.messages import Record, Report
 
 SCHEMA = "kerbstone/readings/1"
@@ -30,7 +30,7 @@ def field_name(channel: Channel) -> str:
 
 _FIELDS = {ident: field_name(channel) for ident, channel in CHANNELS.items()}
 _UNITS = {
-    ident: f'"{field_name(channel)}":"{"1" if channel.unit in ("count", "flags") else channel.unit}"'
+    ident: f'"{field_name(channel)}":"{"1" if channel.unit in ("count", "flags", "code") else channel.unit}"'
     for ident, channel in CHANNELS.items()
 }
 _DECIMALS = {1: 0, 2: 1, 10: 1, 100: 2}
@@ -101,6 +101,8 @@ def _member(ident: int, raw: int) -> str:
         value: object = None
     elif ident == QUALITY:
         value = flags(raw, QUALITY_FLAGS)
+    elif ident == CAUSE:
+        value = CAUSES[raw] if raw < len(CAUSES) else f"cause {raw}"
     elif ident == FAULTS:
         value = flags(raw, {})
     else:

@@ -40,7 +40,7 @@ def decode(data: bytes) -> "Any":
     """The value whose encoding is exactly `data`. WireError and nothing else for any other bytes."""
     if len(data) > MAX_SIZE:
         raise WireError(TOO_LONG, "CBOR item")
-    value, end = _read(data, 0, 0)
+    value, end = read(data, 0, 0)
     if end != len(data):
         raise WireError(TRAILING, "after a CBOR item")
     return value
@@ -113,8 +113,8 @@ def _count(items: int) -> int:
     return items
 
 
-def _read(data: bytes, at: int, depth: int) -> "tuple[Any, int]":
-    """(value, where the next item starts)"""
+def read(data: bytes, at: int, depth: int) -> "tuple[Any, int]":
+    """(value, where the next item starts): one item of several. depth: how deep it lies. WireError."""
     if depth > MAX_DEPTH:
         raise WireError(TOO_DEEP, "CBOR")
     size = len(data)
@@ -154,7 +154,7 @@ def _read(data: bytes, at: int, depth: int) -> "tuple[Any, int]":
     if major == _ARRAY:
         items: "list[Any]" = []
         for _ in range(number):
-            item, at = _read(data, at, depth + 1)
+            item, at = read(data, at, depth + 1)
             items.append(item)
         return items, at
     return _read_map(data, at, depth, number)
@@ -166,11 +166,11 @@ def _read_map(data: bytes, at: int, depth: int, pairs: int) -> "tuple[dict[int, 
     for _ in range(pairs):
         if at < len(data) and data[at] >> 5 != _UNSIGNED:
             raise WireError(UNSUPPORTED, "map keys are unsigned integers")
-        key, at = _read(data, at, depth + 1)
+        key, at = read(data, at, depth + 1)
         if key <= before:
             raise WireError(NOT_CANONICAL, "map keys ascend")
         before = key
-        result[key], at = _read(data, at, depth + 1)
+        result[key], at = read(data, at, depth + 1)
     return result, at
 
 

@@ -30,6 +30,7 @@ class Ccm:
 
     def encrypt(self, nonce: bytes, message: bytes, aad: bytes) -> bytes:
         """Ciphertext followed by the 8-byte tag. aad must not be empty."""
+        _check(nonce, len(message), aad)
         stream = self._stream(nonce, len(message))
         tag = _xor(self._mac(nonce, message, aad), stream[:TAG_SIZE])
         return _xor(message, stream[16 : 16 + len(message)]) + tag
@@ -39,6 +40,7 @@ class Ccm:
         size = len(sealed) - TAG_SIZE
         if size < 0:
             raise WireError(TRUNCATED, "shorter than its tag")
+        _check(nonce, size, aad)
         stream = self._stream(nonce, size)
         message = _xor(sealed[:size], stream[16 : 16 + size])
         expected = _xor(self._mac(nonce, message, aad), stream[:TAG_SIZE])
@@ -47,8 +49,6 @@ class Ccm:
         return message
 
     def _mac(self, nonce: bytes, message: bytes, aad: bytes) -> bytes:
-        if len(nonce) != NONCE_SIZE or not 0 < len(aad) <= MAX_AAD or len(message) > MAX_PLAINTEXT:
-            raise WireError(RANGE, "nonce, additional data or message length")
         head = bytes((_FLAGS,)) + nonce + len(message).to_bytes(2, "big") + len(aad).to_bytes(2, "big") + aad
         blocks = head + bytes(-len(head) % 16) + message + bytes(-len(message) % 16)
         return self._cbc(self._key, blocks)[-16:][:TAG_SIZE]
@@ -59,6 +59,11 @@ class Ccm:
         for block in range((size + 15) // 16 + 1):
             counters += start + block.to_bytes(2, "big")
         return self._ecb(self._key, bytes(counters))
+
+
+def _check(nonce: bytes, size: int, aad: bytes) -> None:
+    if len(nonce) != NONCE_SIZE or not 0 < len(aad) <= MAX_AAD or size > MAX_PLAINTEXT:
+        raise WireError(RANGE, "nonce, additional data or message length")
 
 
 def equal(a: bytes, b: bytes) -> bool:

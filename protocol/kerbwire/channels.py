@@ -12,7 +12,7 @@ NOT_FITTED, NO_ECHO, FAULT = -(1 << 29), 1 - (1 << 29), 2 - (1 << 29)
 SPECIAL = {NOT_FITTED: "not fitted", NO_ECHO: "no echo", FAULT: "fault"}
 
 FILL, DISTANCE, TEMPERATURE, BATTERY, TILT, QUALITY = 0, 1, 2, 3, 4, 5
-LEVEL, POWER, ENERGY, LUX, HOURS, PRESENCE, SUPPLY, FAULTS = 16, 17, 18, 19, 20, 21, 22, 23
+LEVEL, POWER, ENERGY, LUX, HOURS, PRESENCE, SUPPLY, FAULTS, CAUSE = 16, 17, 18, 19, 20, 21, 22, 23, 24
 MAX_CHANNEL = 31  # the column mask is a 32-bit number
 
 # Bits of QUALITY.
@@ -25,11 +25,21 @@ QUALITY_FLAGS = {
     UNCORRECTED: "no temperature correction",
 }
 
+# Values of CAUSE: why a lamp changed its level.
+BY_SCHEDULE, BY_PRESENCE, HOLD_OVER, BY_COMMAND, BY_PHOTOCELL, BY_WAVE, BY_FAULT = 0, 1, 2, 3, 4, 5, 6
+CAUSES = ("schedule", "presence", "hold over", "command", "photocell", "wave", "fault")
+
+# Coders of a packed column (kerbwire.packed): what a channel's values are predicted from.
+HOLD, SLOPE, RANK, EVENTS, LIGHT, WATTS, WATT_HOURS, LIT_HOURS = 0, 1, 2, 3, 4, 5, 6, 7
+
 
 class Channel:
-    """One row. `low` and `high` bound the raw value; `roles` are the kinds of node that measure it."""
+    """One row. `low` and `high` bound the raw value; `roles` are the kinds of node that measure it.
 
-    __slots__ = ("denominator", "high", "ident", "low", "name", "numerator", "roles", "unit")
+    coder: of a packed column. width: bits of a packed value, the three special values included.
+    """
+
+    __slots__ = ("coder", "denominator", "high", "ident", "low", "name", "numerator", "roles", "unit", "width")
 
     def __init__(
         self,
@@ -41,6 +51,7 @@ class Channel:
         low: int,
         high: int,
         roles: "tuple[int, ...]",
+        coder: int,
     ):
         self.ident = ident
         self.name = name
@@ -50,25 +61,30 @@ class Channel:
         self.low = low
         self.high = high
         self.roles = roles
+        self.coder = coder
+        self.width = 1
+        while high - low + len(SPECIAL) >> self.width:
+            self.width += 1
 
 
 CHANNELS = {
     row[0]: Channel(*row)
     for row in (
-        # id, name, unit, numerator, denominator, low, high, roles
-        (FILL, "fill", "%", 1, 1, 0, 100, (BIN,)),
-        (DISTANCE, "distance", "mm", 1, 1, 0, 12000, (BIN,)),
-        (TEMPERATURE, "temperature", "degC", 1, 2, -110, 250, (BIN, LAMP)),  # a DS18B20's -55 to +125 degC
-        (BATTERY, "battery", "V", 1, 100, 0, 2000, (BIN,)),
-        (TILT, "tilt", "deg", 1, 1, 0, 180, (BIN, LAMP)),
-        (QUALITY, "quality", "flags", 1, 1, 0, 65535, (BIN, LAMP)),
-        (LEVEL, "level", "%", 1, 1, 0, 100, (LAMP,)),
-        (POWER, "power", "W", 1, 10, 0, 20000, (LAMP,)),
-        (ENERGY, "energy", "Wh", 1, 1, 0, (1 << 31) - 8, (LAMP,)),
-        (LUX, "lux", "1/8 octave", 1, 1, 0, 160, (LAMP,)),
-        (HOURS, "hours", "h", 1, 1, 0, 1 << 20, (LAMP,)),
-        (PRESENCE, "presence", "count", 1, 1, 0, 65535, (LAMP,)),
-        (SUPPLY, "supply", "V", 1, 1, 0, 500, (LAMP,)),
-        (FAULTS, "faults", "flags", 1, 1, 0, 65535, (LAMP,)),
+        # id, name, unit, numerator, denominator, low, high, roles, coder
+        (FILL, "fill", "%", 1, 1, 0, 100, (BIN,), HOLD),
+        (DISTANCE, "distance", "mm", 1, 1, 0, 12000, (BIN,), HOLD),
+        (TEMPERATURE, "temperature", "degC", 1, 2, -110, 250, (BIN, LAMP), SLOPE),  # a DS18B20's -55 to +125 degC
+        (BATTERY, "battery", "V", 1, 100, 0, 2000, (BIN,), HOLD),
+        (TILT, "tilt", "deg", 1, 1, 0, 180, (BIN, LAMP), HOLD),
+        (QUALITY, "quality", "flags", 1, 1, 0, 65535, (BIN, LAMP), RANK),
+        (LEVEL, "level", "%", 1, 1, 0, 100, (LAMP,), RANK),
+        (POWER, "power", "W", 1, 10, 0, 20000, (LAMP,), WATTS),
+        (ENERGY, "energy", "Wh", 1, 1, 0, (1 << 31) - 8, (LAMP,), WATT_HOURS),
+        (LUX, "lux", "1/8 octave", 1, 1, 0, 160, (LAMP,), LIGHT),
+        (HOURS, "hours", "h", 1, 1, 0, 1 << 20, (LAMP,), LIT_HOURS),
+        (PRESENCE, "presence", "count", 1, 1, 0, 65535, (LAMP,), EVENTS),
+        (SUPPLY, "supply", "V", 1, 1, 0, 500, (LAMP,), HOLD),
+        (FAULTS, "faults", "flags", 1, 1, 0, 65535, (LAMP,), RANK),
+        (CAUSE, "cause", "code", 1, 1, 0, 15, (LAMP,), RANK),
     )
 }

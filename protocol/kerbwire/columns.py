@@ -1,245 +1,170 @@
-"""Reports as columns of bytes. Byte 0 names the coder; coder 0, "plain", is the only one so far.
+"""The body of a report: records column by column, in the coder that its first byte names.
 
-    coder     0
-    flags     bit 0: times are uptime of one boot (the clock was unset); bit 1: the interval is not constant
-    index     of the first record
-    count     of records, 1..48; their indices are consecutive
-    time      of the first record: UTC seconds since 1970, or uptime seconds
-    boot, now only with flag bit 0: the boot count, and the node's uptime when it wrote the report
-    step      only if count > 1: seconds from the first record to the second
-    residuals only with flag bit 1: for each further interval, its difference from step, zigzag
-    mask      one bit a channel, bit number = channel id
-    columns   for each channel of the mask, ascending:
-              head   2 * n + constant; n = 0: a value in every record, else n values, at the positions that follow
-              places only if n > 0: the first position, then the distance to the next less one
-              values the first code, then (unless constant) zigzag differences; code = value - low + 3, or 0 "not
-                     fitted", 1 "no echo", 2 "fault"
-
-Numbers are little-endian base-128 (LEB128), at most 32 bits, shortest form. Zigzag maps 0, -1, 1, -2 to 0, 1, 2, 3.
-A column of an unknown channel is skipped and counted.
+A first bit of one is packed (kerbwire.packed), a byte of 1 changes (kerbwire.levels), of 0 plain (kerbwire.plain).
+Level changes of a lamp go out as changes, everything else packed; plain is for what these cannot say or make longer.
 """
 
-from kerbwire.channels import CHANNELS, FAULT, MAX_CHANNEL, NO_ECHO, NOT_FITTED
-from kerbwire.errors import NOT_CANONICAL, RANGE, TOO_LONG, TRAILING, TRUNCATED, UNSUPPORTED, WireError
+from kerbwire import packed
+from kerbwire.bits import BitWriter
+from kerbwire.channels import CAUSE
+from kerbwire.errors import TRUNCATED, UNSUPPORTED, WireError
+from kerbwire.records import MAX_CHANGES, MAX_NUMBER, MAX_RECORDS, Record
 
-PLAIN = 0
-MAX_RECORDS = 48  # two days of hourly records; bounds what a decoder allocates for one frame
-MAX_NUMBER = (1 << 32) - 1  # of one LEB128 number: UTC seconds until 2106, indices for ever
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
-_UPTIME, _UNEVEN = 1, 2
-_SPECIALS = (NOT_FITTED, NO_ECHO, FAULT)
-_OFFSET = len(_SPECIALS)
+PLAIN, CHANGES, PACKED = 0, 1, 0x80
 
-
-class Record:
-    """One sampling. index: of this life. time: seconds (see Report.boot). values: raw value by channel id."""
-
-    __slots__ = ("index", "time", "values")
-
-    def __init__(self, index: int, time: int, values: "dict[int, int]"):
-        self.index = index
-        self.time = time
-        self.values = values
-
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Record)
-            and self.index == other.index
-            and self.time == other.time
-            and self.values == other.values
-        )
-
-    def __repr__(self) -> str:
-        return "Record({}, {}, {})".format(self.index, self.time, self.values)
+__all__ = [
+    "CHANGES", "MAX_CHANGES", "MAX_NUMBER", "MAX_RECORDS", "PACKED", "PLAIN", "Record",
+    "decode", "encode", "fit", "is_short", "steps",
+]  # fmt: skip
 
 
-def encode(records: "list[Record]", boot: "int | None", uptime_now: "int | None") -> bytes:
-    """The column bytes of consecutive records. WireError for gaps, falling times or values out of range."""
-    count = len(records)
-    if not 1 <= count <= MAX_RECORDS:
-        raise WireError(RANGE, "records in a report")
-    first = records[0]
-    steps = [records[i + 1].time - records[i].time for i in range(count - 1)]
-    for i in range(count - 1):
-        if records[i + 1].index != records[i].index + 1 or steps[i] < 0:
-            raise WireError(RANGE, "records of a report are consecutive")
-    uneven = any(step != steps[0] for step in steps)
-    out = bytearray((PLAIN, (_UPTIME if boot is not None else 0) | (_UNEVEN if uneven else 0)))
-    _put(out, first.index)
-    _put(out, count)
-    _put(out, first.time)
-    if boot is not None:
-        _put(out, boot)
-        _put(out, uptime_now or 0)
-    if steps:
-        _put(out, steps[0])
-    if uneven:
-        for step in steps[1:]:
-            _put(out, _zigzag(step - steps[0]))
-    mask = 0
-    for record in records:
-        for ident in record.values:
-            mask |= 1 << ident
-    _put(out, mask)
-    for ident in range(MAX_CHANNEL + 1):
-        if mask >> ident & 1:
-            _put_column(out, ident, records)
-    return bytes(out)
+def encode(
+    records: "list[Record]",
+    boot: "int | None",
+    uptime_now: "int | None",
+    near: "tuple[int, int] | None" = None,
+    coder: "int | None" = None,
+) -> bytes:
+    """The body of consecutive records. WireError for gaps, falling times or values out of range.
+
+    uptime_now: None with a boot stands for the time of the last record. near: (index, UTC seconds) of a record that the
+    node knows to be committed. coder: None for the shorter one, PLAIN for that one.
+    """
+    if _is_plain(records, boot, uptime_now, coder):
+        try:
+            from kerbwire import plain
+        except ImportError:
+            raise WireError(UNSUPPORTED, "coder")
+        return plain.encode(records, boot, uptime_now)
+    out = BitWriter()
+    for _ in _work(out, records, boot, uptime_now, near):
+        pass
+    body = out.finish()
+    if out.unusual:  # a mask, uneven intervals, values in fixed width: else plain is hardly ever shorter
+        try:
+            from kerbwire import plain  # a bundle may leave it out: packed says all that a node has
+
+            other = plain.encode(records, boot, uptime_now)
+        except (ImportError, WireError):  # or an interval that plain cannot say
+            return body
+        if len(other) < len(body):
+            return other
+    return body
 
 
-def decode(data: bytes) -> "tuple[list[Record], int | None, int | None, int]":
-    """(records, boot, uptime now, unknown columns skipped). WireError and nothing else for any other bytes."""
-    if len(data) < 2:
+def steps(
+    records: "list[Record]",
+    boot: "int | None",
+    uptime_now: "int | None",
+    near: "tuple[int, int] | None" = None,
+    coder: "int | None" = None,
+) -> "Iterator[bytes]":
+    """`encode` in slices of bounded work, for a loop that must go on beside it: empty bytes each, the body at last."""
+    out = BitWriter()
+    written = bytearray()
+    is_plain = _is_plain(records, boot, uptime_now, coder)
+    if not is_plain:
+        yield b""
+        work = _work(out, records, boot, uptime_now, near)
+        yield b""
+        for _ in work:
+            yield b""
+    body = out.finish()
+    if is_plain or out.unusual:
+        try:
+            from kerbwire import plain
+
+            for _ in plain.steps(written, records, boot, uptime_now):
+                yield b""
+        except (ImportError, WireError):
+            if is_plain:
+                raise
+            written += body
+        if is_plain or len(written) < len(body):
+            body = bytes(written)
+    yield body
+
+
+def _is_plain(records: "list[Record]", boot: "int | None", uptime_now: "int | None", coder: "int | None") -> bool:
+    """Whether it must be plain: for an uptime that lies before the last record."""
+    if boot is None or uptime_now is None or not records:
+        return coder == PLAIN
+    return coder == PLAIN or uptime_now < records[-1].time
+
+
+def _work(
+    out: BitWriter,
+    records: "list[Record]",
+    boot: "int | None",
+    uptime_now: "int | None",
+    near: "tuple[int, int] | None",
+) -> "Iterator[None]":
+    if records and CAUSE in records[0].values:
+        from kerbwire import levels  # no bin has a use for it
+
+        if levels.can_say(records):
+            return levels.steps(out, records, boot, uptime_now)
+    return packed.steps(out, records, boot, uptime_now, near)
+
+
+def decode(data: bytes, near: "tuple[int, int] | None" = None) -> "tuple[list[Record], int | None, int | None, int]":
+    """(records, boot, uptime now, unknown columns skipped). WireError and nothing else for any other bytes.
+
+    near: (index, UTC seconds) of the newest record committed, for a report that says only the low bits of both.
+    """
+    if not data:
         raise WireError(TRUNCATED, "report")
-    if data[0] != PLAIN:
+    # A node never reads a report, and its heap is small: so the readers are loaded here.
+    if data[0] == PLAIN:
+        from kerbwire import plain
+
+        return plain.decode(data)
+    if data[0] >= PACKED:
+        from kerbwire import unpacked
+
+        records, boot, uptime_now = unpacked.decode(data, near)
+    elif data[0] == CHANGES:
+        from kerbwire import levels
+
+        records, boot, uptime_now = levels.decode(data)
+    else:
         raise WireError(UNSUPPORTED, "coder")
-    flags = data[1]
-    if flags > (_UPTIME | _UNEVEN):
-        raise WireError(UNSUPPORTED, "report flags")
-    index, at = _get(data, 2)
-    count, at = _get(data, at)
-    if not 1 <= count <= MAX_RECORDS:
-        raise WireError(TOO_LONG, "records in a report")
-    if index + count > MAX_NUMBER:
-        raise WireError(RANGE, "index")
-    time, at = _get(data, at)
-    boot = uptime_now = None
-    if flags & _UPTIME:
-        boot, at = _get(data, at)
-        uptime_now, at = _get(data, at)
-    times, at = _get_times(data, at, time, count, flags & _UNEVEN)
-    records = [Record(index + i, times[i], {}) for i in range(count)]
-    mask, at = _get(data, at)
-    skipped = 0
-    for ident in range(MAX_CHANNEL + 1):
-        if mask >> ident & 1:
-            at, known = _get_column(data, at, ident, records)
-            skipped += not known
-    if at != len(data):
-        raise WireError(TRAILING, "report")
-    return records, boot, uptime_now, skipped
+    return records, boot, uptime_now, 0
 
 
-def _get_times(data: bytes, at: int, time: int, count: int, uneven: int) -> "tuple[list[int], int]":
-    times = [time]
-    if count > 1:
-        step, at = _get(data, at)
-        differs = False
-        for i in range(count - 1):
-            interval = step
-            if uneven and i:
-                residual, at = _get(data, at)
-                interval += _unzigzag(residual)
-                differs = differs or residual != 0
-            if interval < 0:
-                raise WireError(RANGE, "time falls")
-            time += interval
-            times.append(time)
-        if uneven and not differs:
-            raise WireError(NOT_CANONICAL, "even intervals")
-    elif uneven:
-        raise WireError(NOT_CANONICAL, "even intervals")
-    if time > MAX_NUMBER:
-        raise WireError(RANGE, "time")
-    return times, at
+def is_short(data: bytes) -> bool:
+    """Whether a body says only the low bits of its first index and time."""
+    return bool(data) and data[0] >> 5 == 4
 
 
-def _put_column(out: bytearray, ident: int, records: "list[Record]") -> None:
-    channel = CHANNELS.get(ident)
-    if channel is None:
-        raise WireError(RANGE, "no such channel")
-    places = [i for i in range(len(records)) if ident in records[i].values]
-    codes: "list[int]" = []
-    for i in places:
-        value = records[i].values[ident]
-        if value in _SPECIALS:
-            codes.append(_SPECIALS.index(value))
-        elif channel.low <= value <= channel.high:
-            codes.append(value - channel.low + _OFFSET)
+def fit(
+    records: "list[Record]",
+    size: int,
+    boot: "int | None" = None,
+    uptime_now: "int | None" = None,
+    near: "tuple[int, int] | None" = None,
+) -> "tuple[int, bytes]":
+    """(how many records from the first one on go into a body of `size` bytes, that body); (0, b"") if not even one.
+
+    A record that cannot be sent at all ends the run before it.
+    """
+    changes = bool(records) and CAUSE in records[0].values
+    count = min(len(records), MAX_CHANGES if changes else MAX_RECORDS)
+    best, body = 0, b""
+    short = count + 1  # the fewest records known not to fit
+    while best < count < short:
+        try:
+            tried = encode(records[:count], boot, uptime_now, near)
+        except WireError:
+            short, count = count, best + (count - best >> 1)
+            continue
+        if len(tried) <= size:
+            best, body = count, tried
+            count += 1
         else:
-            raise WireError(RANGE, channel.name)
-    constant = all(code == codes[0] for code in codes)
-    _put(out, (0 if len(places) == len(records) else len(places)) << 1 | constant)
-    if len(places) < len(records):
-        before = -1
-        for i in places:
-            _put(out, i - before - 1)
-            before = i
-    _put(out, codes[0])
-    if not constant:
-        for i in range(1, len(codes)):
-            _put(out, _zigzag(codes[i] - codes[i - 1]))
-
-
-def _get_column(data: bytes, at: int, ident: int, records: "list[Record]") -> "tuple[int, bool]":
-    head, at = _get(data, at)
-    places, at = _get_places(data, at, head >> 1, len(records))
-    channel = CHANNELS.get(ident)
-    highest = channel.high - channel.low + _OFFSET if channel else MAX_NUMBER
-    constant = head & 1
-    code, at = _get(data, at)
-    differs = False
-    for n, i in enumerate(places):
-        if n and not constant:
-            difference, at = _get(data, at)
-            code += _unzigzag(difference)
-            differs = differs or difference != 0
-        if not 0 <= code <= highest:
-            raise WireError(RANGE, channel.name if channel else "unknown channel")
-        if channel:
-            records[i].values[ident] = _SPECIALS[code] if code < _OFFSET else code - _OFFSET + channel.low
-    if not constant and not differs:
-        raise WireError(NOT_CANONICAL, "constant column")
-    return at, channel is not None
-
-
-def _get_places(data: bytes, at: int, some: int, count: int) -> "tuple[list[int], int]":
-    if some == 0:
-        return list(range(count)), at
-    if some >= count:
-        raise WireError(NOT_CANONICAL, "values in a column")
-    places: "list[int]" = []
-    place = -1
-    for _ in range(some):
-        skip, at = _get(data, at)
-        place += skip + 1
-        if place >= count:
-            raise WireError(RANGE, "place in a column")
-        places.append(place)
-    return places, at
-
-
-def _put(out: bytearray, number: int) -> None:
-    if not 0 <= number <= MAX_NUMBER:
-        raise WireError(RANGE, "number in a report")
-    while number > 127:
-        out.append(number & 127 | 128)
-        number >>= 7
-    out.append(number)
-
-
-def _get(data: bytes, at: int) -> "tuple[int, int]":
-    number = shift = 0
-    while True:
-        if at >= len(data):
-            raise WireError(TRUNCATED, "report")
-        byte = data[at]
-        at += 1
-        number |= (byte & 127) << shift
-        if byte < 128:
-            if byte == 0 and shift:
-                raise WireError(NOT_CANONICAL, "number in a report")
-            if number > MAX_NUMBER:
-                raise WireError(RANGE, "number in a report")
-            return number, at
-        shift += 7
-        if shift > 28:
-            raise WireError(RANGE, "number in a report")
-
-
-def _zigzag(number: int) -> int:
-    return number << 1 if number >= 0 else (-number << 1) - 1
-
-
-def _unzigzag(number: int) -> int:
-    return -(number + 1 >> 1) if number & 1 else number >> 1
+            short, count = count, min(max(best + 1, count * size // len(tried)), count - 1)
+    return best, body

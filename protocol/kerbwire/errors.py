@@ -16,6 +16,7 @@ TOO_LONG = "too long"  # over a named cap
 TOO_DEEP = "too deep"  # nested beyond the named cap
 TYPE = "type"  # an item of another type than the field's
 RANGE = "range"  # a value outside the field's range
+UNRESOLVED = "unresolved"  # a short index and time, and nothing committed to resolve them from
 UNSEALED = "unsealed"  # the tag does not match: another key, another number, or a changed bit
 
 

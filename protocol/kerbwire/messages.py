@@ -1,14 +1,19 @@
-"""The messages: what a frame carries once it is open. PROTOCOL.md lists every field.
+"""The messages: what a frame carries once it is open. PROTOCOL.md lists every field; kerbwire.cddl is normative.
 
-A message is the CBOR array [kind, body]; the body is a map of numbered fields, or, of a report, a byte string.
+A message is the CBOR array [kind, body]; the body is a map of numbered fields, or, of a report and an event, a byte
+string. Each class names its fields in ROWS, the one table from which both ends write and read:
+
+    number, name, form, low, high, optional     low and high bound the value, or of bytes, text and lists the length
+
 An unknown field is skipped and counted in `skipped`; an unknown kind decodes to Unknown, so that old and new live
-together.
+together. The kinds of MODULES are loaded when the first of them is read or written: a bundle that leaves such a module
+out sees those kinds as Unknown.
 """
 
 from kerbwire import cbor, columns
 from kerbwire.columns import MAX_NUMBER, Record
-from kerbwire.errors import NOT_CANONICAL, RANGE, TOO_LONG, TYPE, WireError
-from kerbwire.frame import DOWN, MAX_MESSAGE, MAX_SEQ, UP
+from kerbwire.errors import NOT_CANONICAL, RANGE, TOO_LONG, TRAILING, TRUNCATED, TYPE, WireError
+from kerbwire.frame import DOWN, GROUP, MAX_MESSAGE, MAX_SEQ, UP
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,47 +23,89 @@ PROTOCOL_VERSION = 1
 POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT, BROWN_OUT = 0, 1, 2, 3, 4, 5
 RESET_CAUSES = ("power on", "hard", "watchdog", "deep sleep", "soft", "brown-out")
 
-HELLO, REPORT = 0, 1  # up
-ACK, CHALLENGE = 8, 11  # down
+HELLO, REPORT, EVENT, RESULT, LOG, UPDATE_STATE = 0, 1, 2, 3, 4, 5  # up: 0 to 7
+ACK, COMMAND, CONFIG, CHALLENGE, UPDATE_OFFER, UPDATE_BLOCK = 8, 9, 10, 11, 12, 13  # down: 8 to 15
+WAVE, BRIGHTEN = 16, 17  # group: 16 to 19
 MAX_KIND = 23  # one byte of CBOR
+MAX_FIELDS = 23  # of one message: the count of a map in one byte of CBOR
+MODULES = {
+    EVENT: "events", RESULT: "controls", LOG: "controls", COMMAND: "controls", CONFIG: "controls",
+    UPDATE_STATE: "updates", UPDATE_OFFER: "updates", UPDATE_BLOCK: "updates", WAVE: "waves", BRIGHTEN: "waves",
+}  # fmt: skip
 
 MAX_TEXT = 24  # of a board's name and a firmware version
 MAX_GAPS = 8  # ranges in one hello; a node joins its nearest ranges rather than list more
 MAX_ACKED = 16  # numbers in one ack
 HASH_SIZE = 8  # of a bundle and of a configuration: the first bytes of a SHA-256
 CHALLENGE_SIZE = 8
+INT_LOW, INT_HIGH = -(1 << 31), (1 << 31) - 1  # of an argument, a setting, a result's detail
+
+# The forms of a field: an integer; true, or absent; bytes; printable ASCII; lists of sequence numbers, of integers, of
+# (first, count); a map of setting number to integer or null.
+UINT, TRUE, BYTES, TEXT, SEQS, INTS, RANGES, PATCH = range(8)
+REQUIRED, OPTIONAL = False, True
+_PAIR, _MAP = 0x82, 0xA0  # CBOR heads: an array of two, an empty map
+_NONE = 256  # above every byte
 
 __all__ = [
     "ACK", "BROWN_OUT", "CHALLENGE", "DEEP_SLEEP", "HARD", "HELLO", "MAX_ACKED", "MAX_GAPS", "MAX_MESSAGE", "POWER_ON",
     "PROTOCOL_VERSION", "REPORT", "RESET_CAUSES", "SOFT", "WATCHDOG",
-    "Ack", "Challenge", "Hello", "Record", "Report", "Unknown", "decode", "encode",
+    "Ack", "Challenge", "Hello", "Record", "Report", "Unknown", "decode", "encode", "fit", "is_short",
 ]  # fmt: skip
 
 
-class _Message:
-    """Equality and a repr over the fields that a class names."""
+class Message:
+    """Base of every message. skipped: fields (or columns, or evidence) unknown to the reader."""
 
-    FIELDS: "tuple[str, ...]" = ()
+    KIND = -1
+    ROWS: "tuple[tuple[int, str, int, int, int, bool], ...]" = ()
+    NAMES: "tuple[str, ...]" = ()  # of a message whose body is no map
+    skipped = 0
+
+    def check(self) -> None:
+        """What holds between fields, each of which has been checked. WireError."""
+
+    def pack(self) -> bytes:
+        """The body, where it is no map."""
+        raise WireError(TYPE, "no such message")
+
+    @classmethod
+    def unpack(cls, body: bytes) -> "Message":
+        """The message of a body that is no map. WireError."""
+        raise WireError(TYPE, "message body")
+
+    def names(self) -> "tuple[str, ...]":
+        return self.NAMES or tuple(row[1] for row in self.ROWS)
 
     def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and all(getattr(self, f) == getattr(other, f) for f in self.FIELDS)
+        return type(self) is type(other) and all(getattr(self, f) == getattr(other, f) for f in self.names())
 
     def __repr__(self) -> str:
-        body = ", ".join("{}={!r}".format(f, getattr(self, f)) for f in self.FIELDS)
+        body = ", ".join("{}={!r}".format(f, getattr(self, f)) for f in self.names())
         return "{}({})".format(type(self).__name__, body)
 
 
-class Hello(_Message):
+class Hello(Message):
     """Up, after a boot, and until the life is confirmed.
 
     gaps: (first index, count) of indices that were reserved and never used, or lost with the memory that held them.
     challenge: the gateway's 8 bytes, returned; None before one came.
     """
 
-    FIELDS = (
-        "role", "board", "firmware", "bundle", "reset_cause", "boot_count", "config_hash", "next_index", "gaps",
-        "challenge", "protocol",
-    )  # fmt: skip
+    KIND = HELLO
+    ROWS = (
+        (1, "protocol", UINT, 0, 255, REQUIRED),
+        (2, "role", UINT, 0, 255, REQUIRED),
+        (3, "board", TEXT, 0, MAX_TEXT, REQUIRED),
+        (4, "firmware", TEXT, 0, MAX_TEXT, REQUIRED),
+        (5, "bundle", BYTES, HASH_SIZE, HASH_SIZE, REQUIRED),
+        (6, "reset_cause", UINT, 0, 255, REQUIRED),
+        (7, "boot_count", UINT, 0, MAX_NUMBER, REQUIRED),
+        (8, "config_hash", BYTES, HASH_SIZE, HASH_SIZE, REQUIRED),
+        (9, "next_index", UINT, 0, MAX_NUMBER, REQUIRED),
+        (10, "gaps", RANGES, 1, MAX_GAPS, OPTIONAL),
+        (11, "challenge", BYTES, CHALLENGE_SIZE, CHALLENGE_SIZE, OPTIONAL),
+    )
 
     def __init__(
         self,
@@ -85,80 +132,86 @@ class Hello(_Message):
         self.next_index = next_index
         self.gaps = gaps or []
         self.challenge = challenge
-        self.skipped = 0
 
 
-class Report(_Message):
+class Report(Message):
     """Up: a run of consecutive records.
 
     boot: None when the records' times are UTC; else the boot count to which their uptimes belong.
     uptime_now: seconds since that boot when the report was written; None with boot.
-    skipped: columns of channels unknown here.
+    skipped: columns of channels unknown here. coder: PLAIN if it is, or is to be, written so.
     """
 
-    FIELDS = ("records", "boot", "uptime_now")
+    KIND = REPORT
+    NAMES = ("records", "boot", "uptime_now")
+    coder: "int | None" = None
 
     def __init__(self, records: "list[Record]", boot: "int | None" = None, uptime_now: "int | None" = None):
         self.records = records
         self.boot = boot
         self.uptime_now = uptime_now
-        self.skipped = 0
 
 
-class Challenge(_Message):
+class Challenge(Message):
     """Down, when the gateway has no replay window for the life in a hello. echo: the number of that hello."""
 
-    FIELDS = ("echo", "challenge")
+    KIND = CHALLENGE
+    ROWS = (
+        (0, "echo", UINT, 0, MAX_SEQ, REQUIRED),
+        (1, "challenge", BYTES, CHALLENGE_SIZE, CHALLENGE_SIZE, REQUIRED),
+    )
 
     def __init__(self, echo: int, challenge: bytes):
         self.echo = echo
         self.challenge = challenge
-        self.skipped = 0
 
 
-class Ack(_Message):
+class Ack(Message):
     """Down: what is committed.
 
     echo: the highest sequence number accepted from the node. committed: numbers of its newest committed frames.
     time: UTC seconds, None while the gateway's clock is not synchronised. more: another downlink waits.
     """
 
-    FIELDS = ("echo", "committed", "time", "more")
+    KIND = ACK
+    ROWS = (
+        (0, "echo", UINT, 0, MAX_SEQ, REQUIRED),
+        (1, "committed", SEQS, 0, MAX_ACKED, REQUIRED),
+        (2, "time", UINT, 0, MAX_NUMBER, OPTIONAL),
+        (3, "more", TRUE, 0, 1, OPTIONAL),
+    )
 
     def __init__(self, echo: int, committed: "list[int]", time: "int | None" = None, more: bool = False):
         self.echo = echo
         self.committed = committed
         self.time = time
         self.more = more
-        self.skipped = 0
 
 
-class Unknown(_Message):
-    """A kind that this version does not know, of either direction: to be counted, kept by a gateway, and skipped."""
+class Unknown(Message):
+    """A kind that this version does not know, of any direction: to be counted, kept by a gateway, and skipped."""
 
-    FIELDS = ("kind",)
+    NAMES = ("kind",)
 
     def __init__(self, kind: int):
         self.kind = kind
-        self.skipped = 0
 
 
-def encode(message: "Any") -> bytes:
-    """The one encoding of a message. WireError for a field out of range or a message over MAX_MESSAGE bytes."""
+_classes: "dict[int, Any]" = {cls.KIND: cls for cls in (Hello, Ack, Challenge)}
+
+
+def encode(message: "Any", near: "tuple[int, int] | None" = None, coder: "int | None" = None) -> bytes:
+    """The bytes of a message: one encoding, except that of a report's coders the shorter one is chosen.
+
+    near, coder: of a report, as in columns.encode. WireError for a field out of range or over MAX_MESSAGE bytes.
+    """
     if isinstance(message, Report):
-        data = cbor.encode([REPORT, columns.encode(message.records, message.boot, message.uptime_now)])
-    elif isinstance(message, Hello):
-        data = cbor.encode([HELLO, _hello_fields(message)])
-    elif isinstance(message, Ack):
-        fields: "dict[int, Any]" = {0: _uint(message.echo, MAX_SEQ, "echo"), 1: _numbers(message.committed)}
-        if message.time is not None:
-            fields[2] = _uint(message.time, MAX_NUMBER, "time")
-        if message.more:
-            fields[3] = True
-        data = cbor.encode([ACK, fields])
-    elif isinstance(message, Challenge):
-        fields = {0: _uint(message.echo, MAX_SEQ, "echo"), 1: _fixed(message.challenge, CHALLENGE_SIZE, "challenge")}
-        data = cbor.encode([CHALLENGE, fields])
+        coder = message.coder if coder is None else coder
+        data = cbor.encode([REPORT, columns.encode(message.records, message.boot, message.uptime_now, near, coder)])
+    elif isinstance(message, Message) and message.KIND >= 0:
+        body = _body(message) if message.ROWS else message.pack()
+        message.check()
+        data = cbor.encode([message.KIND, body])
     else:
         raise WireError(TYPE, "no such message")
     if len(data) > MAX_MESSAGE:
@@ -166,153 +219,237 @@ def encode(message: "Any") -> bytes:
     return data
 
 
-def decode(data: bytes, space: int) -> "Hello | Report | Challenge | Ack | Unknown":
-    """The message that travelled in a space (frame.UP, DOWN, GROUP). WireError and nothing else for any other bytes."""
-    pair = _list(cbor.decode(data), 2, "a message is [kind, body]")
-    if len(pair) != 2:
-        raise WireError(TYPE, "a message is [kind, body]")
-    kind = _uint(pair[0], MAX_KIND, "kind")
-    body = pair[1]
-    if space == UP and kind == REPORT:
-        if not isinstance(body, bytes):
-            raise WireError(TYPE, "report body")
-        records, boot, uptime_now, skipped = columns.decode(body)
+def decode(data: bytes, space: int, near: "tuple[int, int] | None" = None) -> "Any":
+    """The message that travelled in a space (frame.UP, DOWN, GROUP): of this module or of one of MODULES, or Unknown.
+
+    near: of a report, as in columns.decode. WireError and nothing else for any other bytes.
+    """
+    kind = data[1] if len(data) > 2 and data[0] == _PAIR else MAX_KIND + 1
+    if kind > MAX_KIND:
+        _refuse(data)
+    cls: "Any" = None
+    if space == (UP if kind < 8 else DOWN if kind < 16 else GROUP):
+        cls = Report if kind == REPORT else _classes.get(kind) or class_of(kind)
+    if cls is not None and cls.ROWS:
+        return _message(cls, data)
+    body = cbor.decode(data)[1]
+    if cls is None:
+        return Unknown(kind)
+    if not isinstance(body, bytes):
+        raise WireError(TYPE, "message body")
+    if kind == REPORT:
+        records, boot, uptime_now, skipped = columns.decode(body, near)
         report = Report(records, boot, uptime_now)
         report.skipped = skipped
+        if body[0] == columns.PLAIN:
+            report.coder = columns.PLAIN
         return report
-    if space == UP and kind == HELLO:
-        return _hello(_Fields(body))
-    if space == DOWN and kind == ACK:
-        return _ack(_Fields(body))
-    if space == DOWN and kind == CHALLENGE:
-        fields = _Fields(body)
-        challenge = Challenge(fields.uint(0, MAX_SEQ), fields.fixed(1, CHALLENGE_SIZE))
-        challenge.skipped = fields.left()
-        return challenge
-    return Unknown(kind)
+    return cls.unpack(body)
 
 
-def _hello_fields(hello: Hello) -> "dict[int, Any]":
-    fields: "dict[int, Any]" = {
-        1: _uint(hello.protocol, 255, "protocol"),
-        2: _uint(hello.role, 255, "role"),
-        3: _text(hello.board),
-        4: _text(hello.firmware),
-        5: _fixed(hello.bundle, HASH_SIZE, "bundle"),
-        6: _uint(hello.reset_cause, 255, "reset cause"),
-        7: _uint(hello.boot_count, MAX_NUMBER, "boot count"),
-        8: _fixed(hello.config_hash, HASH_SIZE, "configuration hash"),
-        9: _uint(hello.next_index, MAX_NUMBER, "index"),
-    }
-    if len(hello.gaps) > MAX_GAPS:
-        raise WireError(TOO_LONG, "gaps")
-    if hello.gaps:
-        flat: "list[int]" = []
-        for first, count in hello.gaps:
-            flat += [_uint(first, MAX_NUMBER, "gap"), _uint(count, MAX_NUMBER, "gap", 1)]
-        fields[10] = flat
-    if hello.challenge is not None:
-        fields[11] = _fixed(hello.challenge, CHALLENGE_SIZE, "challenge")
+def fit(
+    records: "list[Record]",
+    budget: int = MAX_MESSAGE,
+    boot: "int | None" = None,
+    uptime_now: "int | None" = None,
+    near: "tuple[int, int] | None" = None,
+) -> "tuple[int, bytes]":
+    """(how many records from the first one on fit a report of `budget` bytes, 36 to MAX_MESSAGE, that message).
+
+    (0, b"") if not even the first fits, or can be sent at all. The other arguments are as of columns.encode.
+    """
+    count, body = columns.fit(records, budget - 4, boot, uptime_now, near)
+    return count, cbor.encode([REPORT, body]) if count else b""
+
+
+def is_short(data: bytes) -> bool:
+    """Whether a message is a report that says only the low bits of its first index and time."""
+    head = 3 if len(data) > 2 and data[2] < 0x58 else 4
+    return data[:2] == b"\x82\x01" and columns.is_short(data[head:])
+
+
+def _refuse(data: bytes) -> None:
+    """WireError for bytes that are no [kind, body]: their first fault."""
+    pair = cbor.decode(data)
+    if not cbor.is_array(pair) or len(pair) != 2:
+        raise WireError(TYPE, "a message is [kind, body]")
+    check(pair[0], UINT, 0, MAX_KIND, "kind")
+
+
+def class_of(kind: int) -> "Any":
+    """The class of a kind, or None: unknown here, or left out of this bundle."""
+    if kind in MODULES:
+        try:
+            module = __import__("kerbwire." + MODULES[kind], None, None, ("MESSAGES",))
+        except ImportError:
+            return None
+        for cls in module.MESSAGES:
+            _classes[cls.KIND] = cls
+    return _classes.get(kind)
+
+
+def _body(message: "Any") -> "dict[int, Any]":
+    fields: "dict[int, Any]" = {}
+    for number, name, form, low, high, optional in message.ROWS:
+        value = getattr(message, name)
+        if optional and (value is None or value is False or value == [] or value == {}):
+            continue
+        fields[number] = _flat(value, low, high, name) if form == RANGES else check(value, form, low, high, name)
     return fields
 
 
-def _hello(fields: "_Fields") -> Hello:
-    hello = Hello(
-        protocol=fields.uint(1, 255),
-        role=fields.uint(2, 255),
-        board=fields.text(3),
-        firmware=fields.text(4),
-        bundle=fields.fixed(5, HASH_SIZE),
-        reset_cause=fields.uint(6, 255),
-        boot_count=fields.uint(7, MAX_NUMBER),
-        config_hash=fields.fixed(8, HASH_SIZE),
-        next_index=fields.uint(9, MAX_NUMBER),
-    )
-    if 10 in fields:
-        flat = fields.numbers(10, 2 * MAX_GAPS)
-        if not flat or len(flat) & 1:
-            raise WireError(NOT_CANONICAL, "gaps")
-        for i in range(0, len(flat), 2):
-            hello.gaps.append((_uint(flat[i], MAX_NUMBER, "gap"), _uint(flat[i + 1], MAX_NUMBER, "gap", 1)))
-    if 11 in fields:
-        hello.challenge = fields.fixed(11, CHALLENGE_SIZE)
-    hello.skipped = fields.left()
-    return hello
-
-
-def _ack(fields: "_Fields") -> Ack:
-    ack = Ack(fields.uint(0, MAX_SEQ), fields.numbers(1, MAX_ACKED))
-    if 2 in fields:
-        ack.time = fields.uint(2, MAX_NUMBER)
-    if 3 in fields:
-        if fields.take(3) is not True:
-            raise WireError(NOT_CANONICAL, "more")
-        ack.more = True
-    ack.skipped = fields.left()
-    return ack
-
-
-class _Fields:
-    """The fields of a body, each taken once and checked; what is left over at the end is unknown here."""
-
-    def __init__(self, body: "Any"):
-        if not cbor.is_map(body):
+def _message(cls: "Any", data: bytes) -> "Any":
+    """The message whose body, a map, stands at data[2:]. It walks bytes and rows together: a node decodes its commands
+    here, and the map that cbor.decode would make costs it twice the time and the heap."""
+    message = object.__new__(cls)
+    at, before, skipped = 3, -1, 0
+    try:
+        left = data[2] - _MAP
+        if not 0 <= left <= MAX_FIELDS:
             raise WireError(TYPE, "message body")
-        self._fields = body
+        for number, name, form, low, high, optional in cls.ROWS:
+            key = data[at] if left else _NONE
+            while key < number:
+                before, at = _skip(data, at, before)
+                left -= 1
+                skipped += 1
+                key = data[at] if left else _NONE
+            if key == number:
+                if before == number:
+                    raise WireError(NOT_CANONICAL, "map keys ascend")
+                before = number
+                left -= 1
+                head = data[at + 1]
+                at += 2
+                if form == UINT and head < 27:
+                    if head < 24:
+                        value = head
+                    elif head == 24:
+                        value = data[at]
+                        at += 1
+                        if value < 24:
+                            raise WireError(NOT_CANONICAL, name)
+                    elif head == 25:
+                        value = data[at] << 8 | data[at + 1]
+                        at += 2
+                        if value < 256:
+                            raise WireError(NOT_CANONICAL, name)
+                    else:
+                        value = data[at] << 24 | data[at + 1] << 16 | data[at + 2] << 8 | data[at + 3]
+                        at += 4
+                        if value < 65536:
+                            raise WireError(NOT_CANONICAL, name)
+                    if not low <= value <= high:
+                        raise WireError(RANGE, name)
+                elif form == INTS and 0x81 <= head <= 0x80 + MAX_FIELDS:
+                    value: "Any" = []
+                    for _ in range(head - 0x80):
+                        head = data[at]
+                        if head < 24:
+                            at += 1
+                        else:
+                            head, at = cbor.read(data, at, 3)
+                        value.append(head)
+                    check(value, INTS, low, high, name)
+                else:
+                    value, at = cbor.read(data, at - 1, 2)
+                    value = _pairs(value, low, high, name) if form == RANGES else check(value, form, low, high, name)
+            elif not optional:
+                raise WireError(TYPE, name + " is missing")
+            else:
+                value = absent(form)
+            setattr(message, name, value)
+    except IndexError:
+        raise WireError(TRUNCATED, "message")
+    while left:
+        before, at = _skip(data, at, before)
+        left -= 1
+        skipped += 1
+    if at != len(data):
+        raise WireError(TRAILING, "after a message")
+    if skipped:
+        message.skipped = skipped
+    message.check()
+    return message
 
-    def __contains__(self, key: int) -> bool:
-        return key in self._fields
 
-    def left(self) -> int:
-        return len(self._fields)
-
-    def take(self, key: int) -> "Any":
-        if key not in self._fields:
-            raise WireError(TYPE, "field {} is missing".format(key))
-        return self._fields.pop(key)
-
-    def uint(self, key: int, high: int) -> int:
-        return _uint(self.take(key), high, "field {}".format(key))
-
-    def fixed(self, key: int, size: int) -> bytes:
-        return _fixed(self.take(key), size, "field {}".format(key))
-
-    def text(self, key: int) -> str:
-        return _text(self.take(key))
-
-    def numbers(self, key: int, most: int) -> "list[int]":
-        name = "field {}".format(key)
-        return [_uint(item, MAX_SEQ, name) for item in _list(self.take(key), most, name)]
+def _skip(data: bytes, at: int, before: int) -> "tuple[int, int]":
+    """(key, where the next begins) of a field that is unknown here."""
+    key, at = cbor.read(data, at, 2)
+    check(key, UINT, 0, MAX_NUMBER, "map key")
+    if key <= before:
+        raise WireError(NOT_CANONICAL, "map keys ascend")
+    return key, cbor.read(data, at, 2)[1]
 
 
-def _uint(value: "Any", high: int, name: str, low: int = 0) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WireError(TYPE, name)
-    if not low <= value <= high:
+def absent(form: int) -> "Any":
+    """What an optional field of a form is when it was not sent."""
+    if form == TRUE:
+        return False
+    return {} if form == PATCH else [] if form >= SEQS else None
+
+
+def check(value: "Any", form: int, low: int, high: int, name: str) -> "Any":
+    """The value of a field, if it is of its form and within its bounds; WireError otherwise."""
+    if form == UINT:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise WireError(TYPE, name)
+        if not low <= value <= high:
+            raise WireError(RANGE, name)
+    elif form == TRUE:
+        if value is not True:
+            raise WireError(NOT_CANONICAL, name)
+    elif form == BYTES:
+        if not isinstance(value, (bytes, bytearray)):
+            raise WireError(TYPE, name)
+        _length(value, low, high, name)
+    elif form == TEXT:
+        # Printable ASCII only: it goes to terminals, logs and documents as it is.
+        if not isinstance(value, str) or not all(32 <= ord(c) < 127 for c in value):
+            raise WireError(TYPE, name)
+        _length(value, low, high, name)
+    elif form == PATCH:
+        if not cbor.is_map(value):
+            raise WireError(TYPE, name)
+        _length(value, low, high, name)
+        for key in value:
+            check(key, UINT, 0, 255, name)
+            if value[key] is not None:
+                check(value[key], UINT, INT_LOW, INT_HIGH, name)
+    else:
+        if not cbor.is_array(value):
+            raise WireError(TYPE, name)
+        _length(value, low, high, name)
+        low, high = (INT_LOW, INT_HIGH) if form == INTS else (0, MAX_SEQ)
+        for item in value:
+            if isinstance(item, bool) or not isinstance(item, int):
+                raise WireError(TYPE, name)
+            if not low <= item <= high:
+                raise WireError(RANGE, name)
+    return value
+
+
+def _length(value: "Any", low: int, high: int, name: str) -> None:
+    if len(value) > high:
+        raise WireError(TOO_LONG, name)
+    if len(value) < low:
         raise WireError(RANGE, name)
-    return value
 
 
-def _list(value: "Any", most: int, name: str) -> "list[Any]":
-    if not cbor.is_array(value) or len(value) > most:
-        raise WireError(TYPE, name)
-    return value
+def _flat(pairs: "list[tuple[int, int]]", low: int, high: int, name: str) -> "list[int]":
+    """first, count, first, count, ..."""
+    _length(pairs, low, high, name)
+    flat: "list[int]" = []
+    for first, count in pairs:
+        flat += [check(first, UINT, 0, MAX_NUMBER, name), check(count, UINT, 1, MAX_NUMBER, name)]
+    return flat
 
 
-def _fixed(value: "Any", size: int, name: str) -> bytes:
-    if not isinstance(value, bytes) or len(value) != size:
-        raise WireError(TYPE, name)
-    return value
-
-
-def _numbers(values: "list[int]") -> "list[int]":
-    if len(values) > MAX_ACKED:
-        raise WireError(TOO_LONG, "committed")
-    return [_uint(value, MAX_SEQ, "committed") for value in values]
-
-
-def _text(value: "Any") -> str:
-    # Printable ASCII only: it goes to terminals, logs and documents as it is.
-    if not isinstance(value, str) or len(value) > MAX_TEXT or not all(32 <= ord(c) < 127 for c in value):
-        raise WireError(TYPE, "text")
-    return value
+def _pairs(flat: "Any", low: int, high: int, name: str) -> "list[tuple[int, int]]":
+    check(flat, SEQS, 2 * low, 2 * high, name)
+    if len(flat) & 1:
+        raise WireError(NOT_CANONICAL, name)
+    return [
+        (check(flat[i], UINT, 0, MAX_NUMBER, name), check(flat[i + 1], UINT, 1, MAX_NUMBER, name))
+        for i in range(0, len(flat), 2)
+    ]

@@ -38,12 +38,12 @@ class Key:
         header = frames.pack(space, epoch, node, seq, context)
         if not message or len(header) + len(message) + frames.TAG_SIZE > frames.MAX_FRAME:
             raise WireError(TOO_LONG, "message")
-        return header + self._aead.encrypt(nonce(self._iv, self._ident, seq), message, _aad(header))
+        return header + self._aead.encrypt(nonce(self._iv, self._ident, seq), message, aad(header))
 
     def open(self, frame: bytes, header: Header) -> bytes:
         """The message of a frame whose header was parsed. WireError("unsealed") unless every bit is the sender's."""
         size = header.size
-        return self._aead.decrypt(nonce(self._iv, self._ident, header.seq), frame[size:], _aad(frame[:size]))
+        return self._aead.decrypt(nonce(self._iv, self._ident, header.seq), frame[size:], aad(frame[:size]))
 
 
 def uplink_key(secret: bytes, node: int, life: bytes) -> Key:
@@ -74,5 +74,6 @@ def _key(secret: bytes, ident: bytes, context: bytes) -> Key:
     return Key(key, oscore(secret, b"", b"", context, "IV", NONCE_SIZE), ident)
 
 
-def _aad(header: bytes) -> bytes:
+def aad(header: bytes) -> bytes:
+    """Enc_structure of RFC 9052 section 5.3 over a frame's header."""
     return _AAD_START + bytes((0x40 | len(header),)) + header

@@ -7,20 +7,25 @@ _MASK = (1 << WIDTH) - 1
 
 
 class Window:
-    """Which numbers were accepted. `top` is the highest (-1 before the first), bit i of `bits` stands for top - i."""
+    """Which numbers were accepted. `top` is the highest (-1 before the first), bit i of `bits` stands for top - i.
 
-    __slots__ = ("bits", "top")
+    floor: the number that the window began with. Where an earlier window was lost, nobody can say of a lower number
+    whether it was accepted before, so all of them are replays.
+    """
 
-    def __init__(self, top: int = -1, bits: int = 0):
+    __slots__ = ("bits", "floor", "top")
+
+    def __init__(self, top: int = -1, bits: int = 0, floor: int = 0):
         self.top = top
         self.bits = bits
+        self.floor = floor
 
     def check(self, seq: int) -> int:
-        """NEW, DUPLICATE (accepted before, inside the window) or REPLAY (below the window). Changes nothing."""
+        """NEW, DUPLICATE (accepted before, inside the window) or REPLAY (below it, or its floor). Changes nothing."""
         if seq > self.top:
             return NEW
         behind = self.top - seq
-        if behind >= WIDTH:
+        if behind >= WIDTH or seq < self.floor:
             return REPLAY
         return DUPLICATE if self.bits >> behind & 1 else NEW
 

@@ -83,7 +83,7 @@ def test_first_boot_says_hello_then_samples_and_sleeps_to_the_hour():
         assert 3550000 < board.machine.slept_ms < 3600000
 
 
-def test_a_day_of_wakes_is_one_report_and_no_further_hello():
+def test_law_2_a_day_of_wakes_is_one_report_and_no_further_hello():
     for facts in (BOARD, PICO):
         board = Board(facts, name=facts["port"])
         board.start()
@@ -109,7 +109,7 @@ def test_a_wake_that_does_not_speak_loads_no_radio_and_writes_one_record():
     assert (os.stat(outbox + "/state") if exists(outbox + "/state") else None) == state
 
 
-def test_a_reset_in_mid_wake_reuses_nothing():
+def test_law_1_a_reset_in_mid_wake_reuses_nothing():
     board = Board()
     board.start()
     for start in range(40):

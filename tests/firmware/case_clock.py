@@ -29,7 +29,7 @@ def test_the_time_between_start_and_first_reading_counts():
     assert made(time, 10, UTC).utc_ms() == UTC * 1000 + 1500
 
 
-def test_time_is_taken_from_a_prompt_answer_only():
+def test_law_2_time_is_taken_from_a_prompt_answer_only():
     time = Time()
     ticking = made(time)
     assert not ticking.offer(UTC, clock.MAX_ACK_AGE_MS + 1)
@@ -60,7 +60,7 @@ def test_a_clock_set_back_does_not_bring_a_slot_twice():
     assert next_due_ms(noon_ms - 1200000, HOUR_MS, noon_ms - 1203000) == noon_ms
 
 
-def test_a_day_has_sixteen_frames_and_the_boots_own_hello():
+def test_law_1_a_day_has_sixteen_frames_and_the_boots_own_hello():
     budget = pace.Pace()
     budget.begin(5, True)
     for _ in range(pace.MAX_FRAMES_A_DAY):

@@ -3,8 +3,8 @@
 from rig import folder, write
 
 from kerbnode import config
+from kerbnode.exchange import MAX_RUN
 from kerbnode.pace import MAX_FRAMES_A_DAY
-from kerbwire.columns import MAX_RECORDS
 
 DEFAULTS = {row[0]: row[1] for row in config.SETTINGS}
 
@@ -22,7 +22,7 @@ def test_the_table_is_sound():
 
 def test_a_day_of_the_shortest_interval_fits_the_days_reports_with_room_to_catch_up():
     lowest = next(low for name, _, low, _ in config.SETTINGS if name == "interval_s")
-    assert 86400 / lowest <= MAX_FRAMES_A_DAY * MAX_RECORDS / 1.5
+    assert 86400 / lowest <= MAX_FRAMES_A_DAY * MAX_RUN / 1.5
 
 
 def test_no_file_and_an_empty_object_are_the_defaults():

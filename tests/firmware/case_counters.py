@@ -40,7 +40,7 @@ def test_a_fresh_board_draws_a_life_and_writes_both_slots():
     assert opened().state == INTACT
 
 
-def test_a_reboot_starts_at_the_reserved_limits_and_declares_what_it_skips():
+def test_law_1_a_reboot_starts_at_the_reserved_limits_and_declares_what_it_skips():
     random = Random()
     counters = started(random)
     assert [counters.take_index() for _ in range(5)] == [0, 1, 2, 3, 4]
@@ -75,7 +75,7 @@ def test_retained_memory_of_another_generation_or_life_is_refused():
     assert not opened().resume(state)
 
 
-def test_numbers_are_on_flash_before_they_are_handed_out():
+def test_law_1_numbers_are_on_flash_before_they_are_handed_out():
     counters = started(Random())
     for taken in range(100):
         assert counters.take_seq() == taken
@@ -85,7 +85,7 @@ def test_numbers_are_on_flash_before_they_are_handed_out():
         assert opened().index_limit > taken
 
 
-def test_a_reservation_that_cannot_be_written_hands_out_nothing():
+def test_law_1_a_reservation_that_cannot_be_written_hands_out_nothing():
     counters = started(Random())
     for _ in range(16):
         counters.take_seq()
@@ -103,7 +103,7 @@ def test_a_reservation_that_cannot_be_written_hands_out_nothing():
     assert opened().state == INTACT
 
 
-def test_one_slot_unreadable_skips_what_it_may_have_reserved():
+def test_law_1_one_slot_unreadable_skips_what_it_may_have_reserved():
     for lost in (0, 1):
         for damage in ("gone", "empty", "torn", "flipped", "foreign"):
             path = folder() + SLOTS[lost]
@@ -133,7 +133,7 @@ def test_one_slot_unreadable_skips_what_it_may_have_reserved():
             assert opened().state == INTACT
 
 
-def test_losing_one_slot_after_the_other_never_repeats_a_number():
+def test_law_1_losing_one_slot_after_the_other_never_repeats_a_number():
     counters = started(Random())
     used = -1
     for lost in (0, 1, 1, 0, 0, 1, 0, 1, 1):
@@ -161,7 +161,7 @@ def test_every_torn_slot_leaves_one_that_counts():
     assert opened().state == HALF
 
 
-def test_both_slots_gone_is_a_new_life_from_zero():
+def test_law_1_both_slots_gone_is_a_new_life_from_zero():
     random = Random()
     counters = started(random)
     counters.take_seq()
@@ -175,7 +175,7 @@ def test_both_slots_gone_is_a_new_life_from_zero():
     assert (again.next_seq, again.next_index, again.boot_count) == (0, 0, 1)
 
 
-def test_a_gap_stays_until_a_hello_that_carried_it_was_acknowledged():
+def test_law_1_a_gap_stays_until_a_hello_that_carried_it_was_acknowledged():
     random = Random()
     started(random)
     counters = started(random, records_end=5)

@@ -7,9 +7,10 @@ from kerbnode.counters import Counters
 from kerbnode.exchange import Exchange
 from kerbnode.outbox import Outbox
 from kerbnode.pace import Pace
-from kerbnode.session import MAX_BAD_FRAMES, Session
 from kerbwire import messages
+from kerbwire.epochs import Epochs
 from kerbwire.messages import Ack, Hello
+from kerbwire.node_end import MAX_BAD_FRAMES, NodeEnd
 
 SETTINGS = {"report_records": 24, "reports_per_wake": 8, "tries": 2, "ack_timeout_ms": 3000}
 
@@ -45,9 +46,10 @@ class Bench:
         self.time.feed = lambda: None
         self.air = Air(self.gateway, self.time)
         self.clock = Clock(self.time.ticks_ms, self.time.ticks_diff)
-        self.session = Session(identity(), self.counters.life, self.counters.take_seq)
+        me = identity()
+        self.end = NodeEnd(me.node, Epochs(me.epoch, me.secret), self.counters.life, self.counters.take_seq)
         self.exchange = Exchange(
-            session=self.session,
+            end=self.end,
             link=self.air,
             hal=self.time,
             clock=self.clock,
@@ -138,7 +140,7 @@ def test_a_backlog_goes_in_full_reports_and_leaves_less_than_one():
     assert bench.exchange.reports()
     assert bench.committed() == list(range(96))
     assert bench.outbox.pending(100) == 14
-    assert [len(m.records) for m in bench.gateway.messages[2:]] == [48, 48]
+    assert [len(m.records) for m in bench.gateway.messages[2:]] == [24, 24, 24, 24]
 
 
 def test_a_wake_sends_a_bounded_number_of_reports_and_a_day_of_frames():
@@ -158,7 +160,7 @@ def test_a_wake_sends_a_bounded_number_of_reports_and_a_day_of_frames():
     assert bench.pace.wait_intervals == 0
 
 
-def test_a_lost_ack_costs_one_more_frame_under_a_new_number():
+def test_law_3_a_lost_ack_costs_one_more_frame_under_a_new_number():
     bench = Bench(Gateway()).confirmed()
     bench.take(24)
     bench.gateway.silent = 1
@@ -169,7 +171,7 @@ def test_a_lost_ack_costs_one_more_frame_under_a_new_number():
     ]  # fmt: skip
 
 
-def test_an_ack_a_report_late_triggers_no_resend():
+def test_law_3_an_ack_a_report_late_triggers_no_resend():
     bench = Bench(Gateway(), tries=1).confirmed()
     bench.take(24)
     bench.gateway.silent = 1
@@ -181,7 +183,7 @@ def test_an_ack_a_report_late_triggers_no_resend():
     assert len(bench.air.sent) == 1
 
 
-def test_a_lost_report_is_sent_again_after_the_one_that_arrived():
+def test_law_3_a_lost_report_is_sent_again_after_the_one_that_arrived():
     bench = Bench(Gateway(), tries=1).confirmed()
     bench.take(24)
     bench.gateway.deaf = 1
@@ -212,7 +214,7 @@ def test_a_gateway_that_restarts_is_believed_again():
     bench.take(24)
     bench.gateway.restart(b"restored")
     assert bench.exchange.reports()
-    assert bench.session.instance == b"restored"
+    assert bench.end.instance == b"restored"
 
 
 def test_a_store_that_was_lost_is_told_by_hello():
@@ -237,7 +239,7 @@ def test_uptimes_go_with_the_boot_they_belong_to():
     assert (third.boot, third.uptime_now) == (None, None)
 
 
-def test_time_comes_from_the_answer_to_the_latest_frame_only():
+def test_law_2_time_comes_from_the_answer_to_the_latest_frame_only():
     gateway = Gateway(UTC)
     bench = Bench(gateway).confirmed()
     bench.wake()
@@ -252,13 +254,13 @@ def test_time_comes_from_the_answer_to_the_latest_frame_only():
     assert bench.clock.utc() is None  # it echoed the frame before the latest
 
 
-def test_strangers_end_the_window_after_eight_frames():
+def test_law_10_strangers_end_the_window_after_eight_frames():
     bench = Bench(Gateway()).confirmed()
     bench.take(24)
     bench.gateway.answer = lambda life, seq, message: [b"noise that is no frame"] * 20
     bench.time.now_ms = 0
     assert not bench.exchange.reports()
-    assert sum(bench.session.refused.values()) == 2 * MAX_BAD_FRAMES
+    assert sum(bench.end.refused.values()) == 2 * MAX_BAD_FRAMES
     assert bench.time.now_ms == 2 * MAX_BAD_FRAMES * bench.air.delay_ms
 
 
@@ -293,6 +295,35 @@ def test_reports_too_long_for_a_frame_are_split():
     assert len(bench.air.sent) > 3
 
 
+def test_law_5_a_report_that_is_refused_eight_times_is_set_aside_on_flash():
+    bench = Bench(Gateway(), report_records=1, tries=1).confirmed()
+    bench.take(1)  # the one that this gateway will never take
+    bench.counters.take_index()
+    answer = bench.gateway.answer
+
+    def picky(life, seq, message):
+        return [] if getattr(message, "records", None) and message.records[0].index == 0 else answer(life, seq, message)
+
+    bench.gateway.answer = picky
+    bench.settings["reports_per_wake"] = 2
+    for _ in range(9):
+        assert bench.outbox.aside == []
+        bench.take(1)
+        bench.counters.take_index()
+        bench.pace.spent = 0
+        bench.exchange.reports()  # a new record, which is committed, and the old one, which is not
+        bench.wake()
+    assert bench.outbox.aside == [[0, 1]] and bench.outbox.pending(100) == 0
+    assert ("note", "set aside", 1, "records from", 0) in bench.journal.all
+    bench.outbox.save()
+    again = Outbox(folder() + "/outbox", 64, bench.counters.declare_gap)
+    again.open(bench.counters.life)
+    assert again.aside == [[0, 1]] and again.next_run(48) == []
+    bench.gateway.answer = answer  # a boot tries it again, and this time the gateway is a newer one
+    assert bench.exchange.hello(True) and bench.exchange.reports()
+    assert bench.committed() == list(range(0, 20, 2)) and bench.outbox.aside == []
+
+
 def test_a_challenge_is_no_answer_to_a_report():
     gateway = Gateway()
     bench = Bench(gateway).confirmed()
@@ -321,7 +352,7 @@ def test_a_challenge_to_an_earlier_hello_is_not_answered():
 
 def test_reports_of_one_earlier_boot_are_dated_by_its_newest_record():
     bench = Bench(Gateway(), report_records=1).confirmed()
-    bench.take(60, boot=9)
+    bench.take(30, boot=9)
     bench.take(2)
     assert bench.exchange.reports()
     ends = [m.uptime_now for m in bench.gateway.messages[2:]]
@@ -340,15 +371,15 @@ def test_what_was_refused_is_told_in_one_line():
     gateway.hear = lambda data: [b"noise of some length"] * 2 + [gateway.seal(LIFE, Ack(0, []))] + hear(data)
     assert bench.exchange.reports()
     bench.air.noise = 5
-    bench.session.skipped = 1
+    bench.end.skipped = 1
     bench.exchange.tell(7)
-    counts = bench.session.refused
+    counts = bench.end.refused
     told = [f"{reason} {counts[reason]}" for reason in sorted(counts)]
     assert sum(counts.values()) == 3
     told = ["note", "refused"] + told + ["skipped 1", "noise 5", "ranger 7"]  # noqa: RUF005
     assert list(bench.journal.all[-1]) == told
-    bench.session.refused = {}
-    bench.session.skipped = bench.air.noise = 0
+    bench.end.refused = {}
+    bench.end.skipped = bench.air.noise = 0
     lines = len(bench.journal.all)
     bench.exchange.tell()
     assert len(bench.journal.all) == lines

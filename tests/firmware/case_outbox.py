@@ -5,7 +5,8 @@ import os
 from rig import LIFE, exists, folder, read, write
 
 from kerbnode import flash
-from kerbnode.outbox import MAX_IN_FLIGHT, SEGMENT_RECORDS, Outbox
+from kerbnode.outbox import SEGMENT_RECORDS, Outbox
+from kerbwire.flights import MAX_IN_FLIGHT
 
 HOME = "/outbox/6c6966656c696665/"
 
@@ -143,7 +144,23 @@ def test_an_ack_that_was_not_saved_costs_a_resend_and_no_record():
     assert opened().pending(100) == 10
 
 
-def test_an_ack_one_report_late_triggers_no_resend():
+def test_the_newest_committed_record_is_remembered_if_it_is_dated():
+    outbox = opened()
+    fill(outbox, 0, 10)
+    fill(outbox, 10, 10, boot=3)
+    outbox.sent(5, 0, 10)
+    outbox.sent(6, 10, 10)
+    outbox.settle([6, 5], 6)
+    assert tuple(outbox.near) == (9, 1009)
+    outbox.save()
+    outbox = opened()
+    assert tuple(outbox.near) == (9, 1009)
+    outbox.forget_near()
+    outbox.save()
+    assert opened().near is None
+
+
+def test_law_3_an_ack_one_report_late_triggers_no_resend():
     outbox = opened()
     fill(outbox, 0, 24)
     outbox.sent(5, 0, 24)  # no answer, and the node sleeps
@@ -167,7 +184,7 @@ def test_what_an_ack_passed_over_is_sent_again():
     assert indices(opened().next_run(48)) == list(range(24))
 
 
-def test_an_ack_does_not_touch_reports_sent_after_it():
+def test_law_3_an_ack_does_not_touch_reports_sent_after_it():
     outbox = opened()
     fill(outbox, 0, 4)
     outbox.sent(5, 0, 2)

@@ -102,6 +102,7 @@ class Gateway:
         self.utc_s = utc_s
         self.confirmed = None
         self.records = {}
+        self.near = {}
         self.frames = []
         self.messages = []
         self.trouble = []
@@ -133,7 +134,7 @@ class Gateway:
         if (life, header.seq) in self.frames:
             self.trouble.append(f"sequence number {header.seq} came twice")
         self.frames.append((life, header.seq))
-        answers = self.answer(life, header.seq, messages.decode(body, frame.UP))
+        answers = self.answer(life, header.seq, messages.decode(body, frame.UP, self.near.get(life)))
         if self.silent:
             self.silent -= 1
             return []
@@ -160,6 +161,8 @@ class Gateway:
             if known is not None and known != record:
                 self.trouble.append(f"index {record.index} stands for two records")
             self.records[(life, record.index)] = record
+            if message.boot is None:
+                self.near[life] = max(self.near.get(life, (-1, 0)), (record.index, record.time))
         return [self.seal(life, messages.Ack(window.top, window.newest(8), self.utc_s))]
 
     def seal(self, life, message, **change):

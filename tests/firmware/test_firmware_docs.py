@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from kerbnode import config, counters, outbox, retained
+from kerbwire import flights
 
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 
@@ -17,7 +18,7 @@ def test_the_outbox_page_names_the_sizes_in_the_code():
     page = (FIRMWARE / "OUTBOX.md").read_text()
     for number, words in (
         (outbox.SEGMENT_RECORDS, "records"),
-        (outbox.MAX_IN_FLIGHT, "reports"),
+        (flights.MAX_IN_FLIGHT, "reports"),
         (outbox.MAX_RANGES, "stretches"),
         (2 * counters.MAX_BLOCK, "numbers"),
         (counters.MAX_GAPS, "gaps"),

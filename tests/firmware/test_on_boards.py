@@ -35,7 +35,7 @@ def node(emulated_board):
 def check(board, gateway=None):
     """What may never happen: a number used twice within a life, a crash, a taken record that a gateway did not get."""
     lives = [words[1] for words in board.said("boot")]
-    assert [words for words in board.said("note") if words[1] == "crash"] == []
+    assert not (c := [" ".join(w) for w in board.said("note") if w[1] == "crash"]), "; ".join(c)
     taken = [(words[1], int(words[2])) for words in board.said("taken")]
     assert len(set(taken)) == len(taken)
     for life in set(lives):

@@ -90,7 +90,7 @@ def test_status_while_it_runs_and_when_it_is_stopped(tmp_path: Path) -> None:
         nodes = list(street.nodes.values())
         nodes[0].take(8, START)
         assert street.run(lambda: nodes[0].confirmed and nodes[1].confirmed and not nodes[0].waiting)
-        replayed = nodes[0]._seal(b"\x82\x05\xa0", (0,))
+        replayed = nodes[0]._seal(b"\x82\x07\xa0", (0,))
         for data in (
             b"\x00junk\x00",
             line.encode(replayed),

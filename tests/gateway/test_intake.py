@@ -28,7 +28,7 @@ def reported(rig: Rig, *, count: int = 8) -> tuple[SimulatedNode, bytes]:
     return node, data
 
 
-def test_a_life_begins_with_hello_and_challenge(rig: Rig) -> None:
+def test_law_4_a_life_begins_with_hello_and_challenge(rig: Rig) -> None:
     node = rig.node(17)
     before = rig.dump()
     first = node.next_frame()
@@ -63,7 +63,7 @@ def test_a_challenge_expires(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not rig.store.confirmed_lives() and rig.air.counters.challenged == 2
 
 
-def test_a_report_is_acknowledged_after_its_commit(rig: Rig) -> None:
+def test_law_3_a_report_is_acknowledged_after_its_commit(rig: Rig) -> None:
     node, data = reported(rig)
     for answer in rig.send(data):
         assert node.feed(answer)
@@ -73,7 +73,7 @@ def test_a_report_is_acknowledged_after_its_commit(rig: Rig) -> None:
     assert len(rig.committed) == 1
 
 
-def test_no_time_is_given_out_by_a_clock_that_is_not_synchronised(rig: Rig) -> None:
+def test_law_2_no_time_is_given_out_by_a_clock_that_is_not_synchronised(rig: Rig) -> None:
     rig.clock.is_synchronised = False
     node, data = reported(rig)
     for answer in rig.send(data):
@@ -81,7 +81,7 @@ def test_no_time_is_given_out_by_a_clock_that_is_not_synchronised(rig: Rig) -> N
     assert node.waiting == 0 and node.time_given is None
 
 
-def test_a_lost_ack_doubles_nothing(rig: Rig) -> None:
+def test_law_3_a_lost_ack_doubles_nothing(rig: Rig) -> None:
     node, data = reported(rig)
     rig.send(data)  # the ack is lost
     rig.exchange(node)  # the same records under a new number
@@ -94,7 +94,7 @@ def test_a_lost_ack_doubles_nothing(rig: Rig) -> None:
     assert rig.query("SELECT first, count, fresh FROM report ORDER BY 1") == [(0, 8, None), (7, 5, 0b11110)]
 
 
-def test_an_ack_that_comes_one_report_late_triggers_no_resend(rig: Rig) -> None:
+def test_law_3_an_ack_that_comes_one_report_late_triggers_no_resend(rig: Rig) -> None:
     node, data = reported(rig)
     rig.send(data)
     node.take(8, START + 8 * 3600)
@@ -105,7 +105,7 @@ def test_an_ack_that_comes_one_report_late_triggers_no_resend(rig: Rig) -> None:
     assert node.waiting == 0 and node.resent == 0
 
 
-def test_a_duplicate_is_acknowledged_again(rig: Rig) -> None:
+def test_law_4_a_duplicate_is_acknowledged_again(rig: Rig) -> None:
     node, data = reported(rig)
     rig.send(data)
     before = rig.dump()
@@ -124,7 +124,7 @@ def refuses(rig: Rig, data: bytes, reason: str, times: int = 1) -> None:
     assert rig.dump() == before and sorted(rig.intake._keys._keys) == sorted(keys)
 
 
-def test_each_reason(rig: Rig) -> None:
+def test_law_5_each_reason(rig: Rig) -> None:
     _, data = reported(rig)
     refuses(rig, b"", "malformed")
     refuses(rig, bytes(300), "malformed")
@@ -167,7 +167,7 @@ def test_random_bytes_are_refused(rig: Rig) -> None:
     assert rig.dump() == before and rig.refused().total() == 2000
 
 
-def test_a_frame_captured_before_a_restart_is_a_duplicate_or_a_replay(rig: Rig) -> None:
+def test_law_4_a_frame_captured_before_a_restart_is_a_duplicate_or_a_replay(rig: Rig) -> None:
     node = rig.node(17)
     captured = [node.next_frame()]
     for answer in rig.send(captured[0] or b""):
@@ -188,7 +188,7 @@ def test_a_frame_captured_before_a_restart_is_a_duplicate_or_a_replay(rig: Rig) 
     assert rig.dump() == before
 
 
-def test_a_hello_captured_before_a_restart_confirms_nothing_on_an_empty_store(rig: Rig) -> None:
+def test_law_4_a_hello_captured_before_a_restart_confirms_nothing_on_an_empty_store(rig: Rig) -> None:
     """Where the window is lost, an old hello with an old challenge is only challenged again."""
     node = rig.node(17)
     rig.exchange(node)
@@ -203,7 +203,7 @@ def test_a_hello_captured_before_a_restart_confirms_nothing_on_an_empty_store(ri
     assert rig.air.counters.challenged == 2 and rig.dump() == before
 
 
-def test_a_closed_life_is_refused(rig: Rig) -> None:
+def test_law_4_a_closed_life_is_refused(rig: Rig) -> None:
     node, old_report = reported(rig)
     node.wipe()
     rig.confirm(node)
@@ -245,12 +245,29 @@ def test_a_node_without_an_answer_says_hello_again(rig: Rig) -> None:
     assert node.waiting == 0 and rig.query("SELECT first, last FROM committed") == [(0, 7)]
 
 
+def test_law_9_a_frame_of_another_site_is_counted_as_foreign(rig: Rig) -> None:
+    """Only the registry of its home gateway holds a node's key: anyone else neither opens, nor answers, nor derives."""
+    stranger = SimulatedNode(99, bytes(16), seed=99)
+    for count in range(1, 4):
+        refuses(rig, stranger.next_frame() or b"", "unknown node")
+        assert rig.refused() == {"unknown node": count} and rig.intake._keys.derived == 0
+
+
+def test_law_10_no_number_of_bad_frames_locks_an_address_out(rig: Rig) -> None:
+    node, data = reported(rig)
+    stranger = seal.uplink_key(bytes(16), node.address, node.life)
+    refuses(rig, stranger.seal(frame.UP, 0, node.address, 500, b"\x80"), "unsealed", times=200)
+    for answer in rig.send(data):
+        node.feed(answer)
+    assert node.waiting == 0
+
+
 def sealed(node: SimulatedNode, message: bytes) -> bytes:
     return node._seal(message, (0,))
 
 
-@pytest.mark.parametrize(("message", "reason"), [(b"\x82\x05\xa0", "unknown kind"), (b"\xff\xff", None)])
-def test_what_opens_and_cannot_be_decoded_is_stored_and_acknowledged(
+@pytest.mark.parametrize(("message", "reason"), [(b"\x82\x07\xa0", "unknown kind"), (b"\xff\xff", None)])
+def test_law_5_what_opens_and_cannot_be_decoded_is_stored_and_acknowledged(
     rig: Rig, message: bytes, reason: str | None
 ) -> None:
     node, _ = reported(rig)
@@ -262,14 +279,14 @@ def test_what_opens_and_cannot_be_decoded_is_stored_and_acknowledged(
     assert rig.query("SELECT state FROM report") == [("undecoded",)]
 
 
-def test_an_undecoded_report_and_hello_are_decoded_after_an_upgrade(rig: Rig) -> None:
+def test_law_5_an_undecoded_report_and_hello_are_decoded_after_an_upgrade(rig: Rig) -> None:
     node, _ = reported(rig)
-    rig.send(sealed(node, b"\x82\x05\xa0"))
+    rig.send(sealed(node, b"\x82\x07\xa0"))
     rig.send(sealed(node, b"\x82\x06\xa0"))
 
-    def newer(message: bytes) -> tuple[int, int] | HelloFacts | str:
-        if message == b"\x82\x05\xa0":
-            return 100, 4
+    def newer(message: bytes) -> tuple[int, int, int] | HelloFacts | str:
+        if message == b"\x82\x07\xa0":
+            return 100, 4, START
         return HelloFacts(False, 0, ((40, 2),)) if message == b"\x82\x06\xa0" else decoding.read_again(message)
 
     rig.restart(decode=newer)
@@ -291,7 +308,7 @@ def test_a_report_of_a_node_without_a_clock_is_dated(rig: Rig) -> None:
     ]
 
 
-def test_keys_are_derived_once_and_only_for_known_nodes(rig: Rig) -> None:
+def test_law_10_keys_are_derived_once_and_only_for_known_nodes(rig: Rig) -> None:
     _, data = reported(rig)
     derived = rig.intake._keys.derived
     rig.send(data)
@@ -331,3 +348,65 @@ def test_a_full_queue_drops_what_was_not_acknowledged_and_counts_it(make_rig: Ca
     for node in nodes[1:]:
         rig.intake.take(node.next_frame() or b"", rig.air)
     assert rig.intake.full and rig.refused() == {"queue full": 2}
+
+
+def short_report(node: SimulatedNode, first: int, time_s: int, near: tuple[int, int], count: int = 2) -> bytes:
+    """A report that says only the low bits of its first index and time."""
+    records = [Record(first + i, time_s + 3600 * i, {FILL: 5 + i}) for i in range(count)]
+    message = messages.encode(Report(records), near)
+    assert decoding.is_short(message)
+    return sealed(node, message)
+
+
+def test_a_short_report_is_resolved_when_it_comes_and_when_it_is_forwarded(rig: Rig) -> None:
+    node, data = reported(rig)
+    rig.send(data)  # records 0 to 7, in full
+    newest = (7, START + 7 * 3600)
+    rig.send(short_report(node, 8, START + 8 * 3600, newest))
+    rig.restart()  # what is near survives a restart
+    rig.send(short_report(node, 10, START + 10 * 3600, newest))
+    assert rig.query("SELECT first, count, time, state FROM report ORDER BY 1") == [
+        (0, 8, START, "decoded"),
+        (8, 2, START + 8 * 3600, "decoded"),
+        (10, 2, START + 10 * 3600, "decoded"),
+    ]
+    with contextlib.closing(Reader(rig.folder / "store.sqlite")) as reader:
+        for row in reader.waiting("council", 0, 10):
+            report = decoding.read(row.message, row.near)
+            assert isinstance(report, Report)
+            assert [(r.index, r.time) for r in report.records] == [
+                (index, START + 3600 * index) for index in range(row.first, row.first + row.count)
+            ]
+
+
+def test_a_short_report_that_its_neighbour_contradicts_is_set_aside(rig: Rig) -> None:
+    node, data = reported(rig)
+    rig.send(data)
+    late = START + 30 * 86400  # beyond what 16 bits of minutes tell apart: resolved to 45 days earlier
+    answers = rig.send(short_report(node, 8, late, (7, late - 3600)))
+    assert len(answers) == 1  # committed and acknowledged all the same
+    assert rig.query("SELECT state, reason, first, time FROM report ORDER BY report_id DESC LIMIT 1") == [
+        ("undecoded", "out of order", None, None)
+    ]
+    assert rig.intake.undecoded == 1 and rig.query("SELECT first, last FROM committed") == [(0, 7)]
+
+
+def test_a_short_report_with_nothing_near_is_kept(rig: Rig) -> None:
+    node = rig.node(17)
+    rig.confirm(node)
+    rig.send(short_report(node, 8, START, (7, START - 3600)))
+    assert rig.query("SELECT state, reason FROM report") == [("undecoded", "unresolved")]
+
+
+def test_a_long_report_sent_again_in_part_is_new_in_part(rig: Rig) -> None:
+    """Which of 96 records are new takes more than the 63 bits of a number in SQLite."""
+    node = rig.node(17, batch=96)
+    rig.confirm(node)
+    node.take(10, START)
+    rig.send(node.next_frame() or b"")  # its ack is lost
+    node.take(86, START + 36000)
+    rig.exchange(node)
+    with contextlib.closing(Reader(rig.folder / "store.sqlite")) as reader:
+        rows = reader.waiting("council", 0, 10)
+    assert sum(row.count if row.fresh is None else row.fresh.bit_count() for row in rows) == 96
+    assert max(row.fresh or 0 for row in rows) >> 63

@@ -87,9 +87,9 @@ class RecordedStreet(Street):
         super()._send(data)
         if data is not None:
             header = frame.parse(data)
-            life = self.nodes[header.node].life
-            key = seal.uplink_key(secret_of(header.node), header.node, life)
-            message = messages.decode(key.open(data, header), frame.UP)
+            node = self.nodes[header.node]
+            key = seal.uplink_key(secret_of(header.node), header.node, node.life)
+            message = messages.decode(key.open(data, header), frame.UP, node.near)
             indices = [record.index for record in message.records] if isinstance(message, Report) else []
             self.carried[header.node, header.seq] = indices
 
@@ -154,7 +154,7 @@ def found(path: Path) -> set[Key]:
         store.stop()
     readable: set[Key] = set()
     for row in rows:
-        report = decoding.read(row.message)
+        report = decoding.read(row.message, row.near)
         assert isinstance(report, Report) and row.site == SITE
         readable.update((row.node, record.index) for record in report.records)
     assert readable == ranges  # one transaction: never one without the other

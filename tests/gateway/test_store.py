@@ -101,7 +101,7 @@ def verdicts(outcomes: list[Outcome]) -> list[str]:
     return [outcome.verdict for outcome in outcomes]
 
 
-def test_nothing_is_committed_before_a_challenge_came_back(desk: Desk) -> None:
+def test_law_4_nothing_is_committed_before_a_challenge_came_back(desk: Desk) -> None:
     with desk.reader() as reader:
         before = reader.dump()
     assert verdicts(desk.put(arrival(0, 0, 3), hello(1, confirm=False))) == [UNKNOWN_LIFE, UNKNOWN_LIFE]
@@ -109,7 +109,7 @@ def test_nothing_is_committed_before_a_challenge_came_back(desk: Desk) -> None:
         assert reader.dump() == before
 
 
-def test_a_report_is_committed_once(desk: Desk) -> None:
+def test_law_4_a_report_is_committed_once(desk: Desk) -> None:
     outcomes = desk.put(hello(0), arrival(1, 0, 3), arrival(1, 0, 3), arrival(2, 0, 3), arrival(3, 2, 3))
     assert verdicts(outcomes) == [COMMITTED, COMMITTED, DUPLICATE, COMMITTED, COMMITTED]
     assert outcomes[2].numbers == [1, 0] and outcomes[2].top == 1
@@ -123,7 +123,7 @@ def test_a_report_is_committed_once(desk: Desk) -> None:
         ]
 
 
-def test_below_the_window_is_a_replay_and_inside_it_a_late_frame_is_new(desk: Desk) -> None:
+def test_law_4_below_the_window_is_a_replay_and_inside_it_a_late_frame_is_new(desk: Desk) -> None:
     desk.put(hello(0), arrival(100, 0, 1))
     assert verdicts(desk.put(arrival(36, 1, 1), arrival(37, 1, 1), arrival(37, 2, 1))) == [
         REPLAYED,
@@ -140,7 +140,7 @@ def test_a_duplicate_that_is_not_among_the_newest_is_listed_all_the_same(desk: D
     assert len(numbers) == 8 and 5 in numbers and numbers[0] == 20
 
 
-def test_a_confirmed_life_closes_those_before_it(desk: Desk) -> None:
+def test_law_4_a_confirmed_life_closes_those_before_it(desk: Desk) -> None:
     desk.put(hello(0), arrival(1, 0, 3), hello(0, life=OTHER_LIFE))
     assert verdicts(desk.put(arrival(2, 3, 3), hello(3), arrival(1, 0, 2, life=OTHER_LIFE))) == [
         CLOSED_LIFE,

@@ -12,7 +12,7 @@ def test_first_numbers():
     assert window.check(1) == NEW
 
 
-def test_late_duplicate_and_replay():
+def test_law_4_late_duplicate_and_replay():
     window = Window()
     for seq in (5, 9, 100):
         window.accept(seq)
@@ -26,7 +26,15 @@ def test_late_duplicate_and_replay():
     assert window.newest(8) == [100, 99]
 
 
-def test_a_number_below_the_window_is_never_marked():
+def test_law_4_below_its_floor_everything_is_a_replay():
+    window = Window(floor=100)
+    window.accept(100)
+    assert [window.check(seq) for seq in (101, 100, 99, 50)] == [NEW, DUPLICATE, REPLAY, REPLAY]
+    window.accept(101)
+    assert window.newest(8) == [101, 100]
+
+
+def test_law_4_a_number_below_the_window_is_never_marked():
     window = Window()
     window.accept(1000)
     before = window.bits

@@ -11,7 +11,7 @@ from collections import deque
 
 from kerbwire import channels, frame, messages, seal
 from kerbwire.errors import WireError
-from kerbwire.messages import Ack, Challenge, Hello, Record, Report
+from kerbwire.messages import Ack, Challenge, Hello, Record
 from kerbwire.window import NEW, Window
 
 LIFE_SIZE = 8
@@ -21,7 +21,8 @@ MAX_SENT = 64  # reports whose ack may still come; older ones are given up and t
 class SimulatedNode:
     """One node. Address and secret as in the registry; everything random comes from `seed`.
 
-    batch: records a report. hello_after: reports without an ack until it says hello again.
+    near: (index, UTC seconds) of the newest record that it knows to be committed. batch: records a report.
+    hello_after: reports without an ack until it says hello again.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class SimulatedNode:
         self._next_number = 0
         self._next_index = 0
         self._outbox: deque[Record] = deque()
+        self.near: tuple[int, int] | None = None
         self._sent: dict[int, tuple[int, ...]] = {}
         self.boots = 0
         self.reset()
@@ -158,10 +160,15 @@ class SimulatedNode:
                 continue
             self._unanswered = 0
             if not indices:  # the hello
+                if self._challenge is not None:  # the gateway begins anew and knows of nothing that was committed
+                    self.near = None
                 self.confirmed = True
                 self._must_say_hello = False
                 self._challenge = None
             self.committed.update(indices)
+            newest = [record for record in self._outbox if indices and record.index == indices[-1]]
+            if newest and (self.near is None or newest[0].index > self.near[0]):
+                self.near = (newest[0].index, newest[0].time)
         while self._outbox and self._outbox[0].index in self.committed:
             self._outbox.popleft()
         if any(record.index in self.committed for record in self._outbox):
@@ -191,13 +198,8 @@ class SimulatedNode:
         if not run:
             return None
         self.resent += any(run[0].index in indices for indices in self._sent.values())
-        while True:  # a report that is too long for a frame takes fewer records
-            try:
-                message = messages.encode(Report(run))
-                break
-            except WireError:
-                run = run[: len(run) // 2]
-        return self._seal(message, tuple(record.index for record in run))
+        count, message = messages.fit(run, near=self.near)
+        return self._seal(message, tuple(record.index for record in run[:count])) if count else None
 
     def _seal(self, message: bytes, indices: tuple[int, ...], context: bytes = b"") -> bytes:
         number = self._next_number

@@ -14,29 +14,32 @@ from kerbgate.store.items import (
     CLOSED_LIFE,
     COMMITTED,
     DUPLICATE,
+    OUT_OF_ORDER,
     REPLAYED,
     UNKNOWN_LIFE,
     Arrival,
     HelloFacts,
     Outcome,
 )
-from kerbwire import window as windows
+from kerbwire import gateway_end
 from kerbwire.window import Window
 
 ACK_NUMBERS = 8  # sequence numbers an ack lists: an ack lost or late costs no resend of the last eight reports
 MAX_BOOKS = 20_000  # lives kept in memory, about 0.4 KB each: a full district of 10,000 nodes and as many old lives
+STEP_BACK_S = 86_400  # a node's clock may be set back by less; a short time resolved wrongly is off by 45 days
 
 
 class _Book:
-    """What is known of one life: its windows by key epoch, and the highest of its committed ranges."""
+    """What is known of one life: its windows by key epoch, the highest of its committed ranges, its newest record."""
 
-    __slots__ = ("life_id", "closed", "windows", "tail")
+    __slots__ = ("life_id", "closed", "windows", "tail", "newest")
 
     def __init__(self, life_id: int, closed: bool):
         self.life_id = life_id
         self.closed = closed
         self.windows: dict[int, Window] = {}
         self.tail: ranges.Range | None = None
+        self.newest: tuple[int, int] | None = None  # (index, UTC seconds)
 
 
 class Books:
@@ -49,6 +52,7 @@ class Books:
         self._next_report = 0
         self._windows: dict[tuple[int, int], tuple[Window, int]] = {}
         self._tails: dict[tuple[int, int], int] = {}
+        self._newest: dict[int, tuple[int, int]] = {}
         self._reports: list[tuple[object, ...]] = []
         self._waiting: list[tuple[str, int]] = []
         self.forget()
@@ -58,6 +62,7 @@ class Books:
         self._books.clear()
         self._windows.clear()
         self._tails.clear()
+        self._newest.clear()
         self._reports.clear()
         self._waiting.clear()
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='report'").fetchone()
@@ -67,49 +72,47 @@ class Books:
         """Judge one arrival and, if it is new, book it. Anything but COMMITTED changes nothing."""
         book = self._book(arrival.node, arrival.life)
         confirms = arrival.hello is not None and arrival.hello.confirm
-        if book is None:
-            if not confirms:
-                return Outcome(UNKNOWN_LIFE)
-            book = self._confirm(arrival)
-        elif book.closed:
-            return Outcome(CLOSED_LIFE)
-        window = book.windows.get(arrival.epoch)
-        if window is None:
-            if not confirms:
-                return Outcome(UNKNOWN_LIFE)
-            window = book.windows[arrival.epoch] = Window()
+        window = book.windows.get(arrival.epoch) if book is not None else None
+        closed = book is not None and book.closed
         seq = arrival.seq
-        verdict = window.check(seq)
-        if verdict == windows.REPLAY:
-            return Outcome(REPLAYED)
-        if verdict == windows.DUPLICATE:
+        verdict = gateway_end.judge(window, closed, arrival.hello is not None, confirms, seq)
+        if verdict == gateway_end.ACK_AGAIN and window is not None:
             return Outcome(DUPLICATE, _numbers(window, seq), window.top)
+        if verdict not in (gateway_end.COMMIT, gateway_end.OPEN_LIFE):
+            return Outcome(CLOSED_LIFE if closed else UNKNOWN_LIFE if window is None else REPLAYED)
+        if book is None:
+            book = self._confirm(arrival)
+        if window is None:
+            window = book.windows[arrival.epoch] = Window(floor=seq)
         window.accept(seq)
         self._windows[book.life_id, arrival.epoch] = (window, arrival.received_ms)
-        report_id = None
+        report_id = aside = None
         if arrival.hello is not None:
             self._hello(book.life_id, arrival, arrival.hello)
         elif arrival.reason is not None:
-            self._add_report(book.life_id, arrival, None)
+            self._add_report(book.life_id, arrival, None, arrival.reason)
+        elif arrival.short and not _in_order(arrival, book.newest):
+            aside = OUT_OF_ORDER
+            self._add_report(book.life_id, arrival, None, aside)
         else:
             report_id = self._report(book, arrival)
-        return Outcome(COMMITTED, _numbers(window, seq), window.top, report_id)
+        return Outcome(COMMITTED, _numbers(window, seq), window.top, report_id, aside)
 
     def flush(self) -> None:
         """Write what `take` gathered; the caller commits."""
         db = self._db
         if self._reports:
-            db.executemany("INSERT INTO report VALUES (?,?,?,?,?,?,?,?,?,?,?,?)", self._reports)
+            db.executemany("INSERT INTO report VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", self._reports)
             self._reports.clear()
         if self._waiting:
             db.executemany("INSERT INTO outbox (outlet, report_id) VALUES (?,?)", self._waiting)
             self._waiting.clear()
         if self._windows:
             db.executemany(
-                "INSERT INTO window VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE"
+                "INSERT INTO window VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE"
                 " SET top=excluded.top, bits=excluded.bits, seen=excluded.seen",
                 [
-                    (life_id, epoch, window.top, to_signed(window.bits), seen)
+                    (life_id, epoch, window.top, to_signed(window.bits), seen, window.floor)
                     for (life_id, epoch), (window, seen) in self._windows.items()
                 ],
             )
@@ -120,6 +123,12 @@ class Books:
                 [(life_id, first, last) for (life_id, first), last in self._tails.items()],
             )
             self._tails.clear()
+        if self._newest:
+            db.executemany(
+                "UPDATE life SET newest_index=?, newest_time=? WHERE life_id=?",
+                [(*newest, life_id) for life_id, newest in self._newest.items()],
+            )
+            self._newest.clear()
         while len(self._books) > MAX_BOOKS:
             self._books.popitem(last=False)
 
@@ -131,15 +140,15 @@ class Books:
         """Count one more failed attempt for (outlet, report_id) rows."""
         self._db.executemany("UPDATE outbox SET attempts=attempts+1 WHERE outlet=? AND report_id=?", rows)
 
-    def decoded_late(self, report_id: int, life_id: int, first: int, count: int) -> None:
+    def decoded_late(self, report_id: int, life_id: int, first: int, count: int, time: int) -> None:
         """An undecoded row could be read after all: book its records now, as if it had just come."""
         self.flush()
         fresh = self._insert_range(life_id, first, first + count - 1)
         self._books.clear()  # its tail may have moved
         mask = ranges.mask(fresh, first, count) if fresh else 0
         self._db.execute(
-            "UPDATE report SET state='decoded', reason=NULL, first=?, count=?, fresh=? WHERE report_id=?",
-            (first, count, mask, report_id),
+            "UPDATE report SET state='decoded', reason=NULL, first=?, count=?, fresh=?, time=? WHERE report_id=?",
+            (first, count, to_column(mask), time, report_id),
         )
         if fresh:
             self._db.executemany(
@@ -158,12 +167,17 @@ class Books:
             self._books.move_to_end(key)
             return book
         db = self._db
-        row = db.execute("SELECT life_id, state FROM life WHERE node=? AND life=?", key).fetchone()
+        row = db.execute(
+            "SELECT life_id, state, newest_index, newest_time FROM life WHERE node=? AND life=?", key
+        ).fetchone()
         if row is None:
             return None
         book = _Book(row[0], row[1] == "closed")
-        for epoch, top, bits in db.execute("SELECT epoch, top, bits FROM window WHERE life_id=?", (row[0],)):
-            book.windows[epoch] = Window(top, from_signed(bits))
+        book.newest = None if row[2] is None else (row[2], row[3])
+        for epoch, top, bits, floor in db.execute(
+            "SELECT epoch, top, bits, floor FROM window WHERE life_id=?", (row[0],)
+        ):
+            book.windows[epoch] = Window(top, from_signed(bits), floor)
         book.tail = db.execute(
             "SELECT first, last FROM committed WHERE life_id=? ORDER BY first DESC LIMIT 1", (row[0],)
         ).fetchone()
@@ -188,6 +202,9 @@ class Books:
 
     def _report(self, book: _Book, arrival: Arrival) -> int | None:
         first, last = arrival.first, arrival.first + arrival.count - 1
+        newest = arrival.newest
+        if newest is not None and (book.newest is None or newest[0] > book.newest[0]):
+            book.newest = self._newest[book.life_id] = newest
         tail = book.tail
         mask = None
         if tail is None or first > tail[1]:  # the usual case: it continues, or begins above a gap
@@ -202,7 +219,7 @@ class Books:
             book.tail = self._db.execute(
                 "SELECT first, last FROM committed WHERE life_id=? ORDER BY first DESC LIMIT 1", (book.life_id,)
             ).fetchone()
-        return self._add_report(book.life_id, arrival, mask)
+        return self._add_report(book.life_id, arrival, mask, None)
 
     def _insert_range(self, life_id: int, first: int, last: int) -> list[ranges.Range]:
         """Add first..last to the committed ranges of a life; returns the parts that were new."""
@@ -219,10 +236,10 @@ class Books:
             db.execute("INSERT INTO committed VALUES (?,?,?)", (life_id, *ranges.merged(touching, first, last)))
         return fresh
 
-    def _add_report(self, life_id: int, arrival: Arrival, mask: int | None) -> int:
+    def _add_report(self, life_id: int, arrival: Arrival, mask: int | None, reason: str | None) -> int:
         report_id = self._next_report
         self._next_report += 1
-        decoded = arrival.reason is None
+        decoded = reason is None
         self._reports.append(
             (
                 report_id,
@@ -234,9 +251,10 @@ class Books:
                 arrival.first if decoded else None,
                 arrival.count if decoded else None,
                 arrival.message,
-                mask,
+                to_column(mask),
                 "decoded" if decoded else "undecoded",
-                arrival.reason,
+                reason,
+                arrival.time if decoded else None,
             )
         )
         if decoded:
@@ -257,6 +275,24 @@ class Books:
             "INSERT OR IGNORE INTO gap VALUES (?,?,?,?)",
             [(life_id, first, count, received_ms) for first, count in facts.gaps],
         )
+
+
+def _in_order(arrival: Arrival, newest: tuple[int, int] | None) -> bool:
+    """Whether a report's times agree with the newest committed record, the clock's own corrections allowed."""
+    if newest is None or arrival.newest is None or arrival.time is None:
+        return True
+    if arrival.first > newest[0]:
+        return arrival.time > newest[1] - STEP_BACK_S
+    return arrival.newest[0] >= newest[0] or arrival.newest[1] < newest[1] + STEP_BACK_S
+
+
+def to_column(mask: int | None) -> "int | bytes | None":
+    """A bit mask as SQLite keeps it: a number up to 63 bits, longer ones in bytes."""
+    return mask if mask is None or mask < 1 << 63 else mask.to_bytes(-(-mask.bit_length() // 8), "big")
+
+
+def from_column(stored: "int | bytes | None") -> int | None:
+    return int.from_bytes(stored, "big") if isinstance(stored, bytes) else stored
 
 
 def to_signed(bits: int) -> int:

@@ -8,6 +8,7 @@ DUPLICATE = "duplicate"  # its number was committed before, inside the window
 REPLAYED = "replay"  # its number lies below the window
 UNKNOWN_LIFE = "unknown life"  # nothing is known of this (node, life): it takes a challenge
 CLOSED_LIFE = "closed life"  # a later life of this node was confirmed
+OUT_OF_ORDER = "out of order"  # a reason: short index and time, resolved to a time that its neighbour contradicts
 FAILED = "store failed"  # the commit did not happen: the node keeps its records and sends them again
 
 # The outbox's rows of a gateway without an outlet; no outlet can be called so. The first outlet inherits them.
@@ -28,6 +29,8 @@ class Arrival:
     """A frame that was opened. `message` is its clear text, kept as it came.
 
     count > 0: a decoded report of the records first .. first + count - 1.
+    time: of its first record, as the report says it. newest: (index, UTC seconds) of its last record, None for uptimes.
+    short: index and time were resolved from the newest record that was committed.
     hello: a hello. Neither: `reason` says why it could not be decoded (law 5), and it is stored whole.
     """
 
@@ -44,6 +47,9 @@ class Arrival:
     count: int = 0
     hello: HelloFacts | None = None
     reason: str | None = None
+    time: int | None = None
+    newest: tuple[int, int] | None = None
+    short: bool = False
 
 
 @dataclass(slots=True)
@@ -51,18 +57,23 @@ class Outcome:
     """The store's answer to an arrival, given after the commit that it speaks of.
 
     numbers: the newest committed sequence numbers of this (node, life), the arrival's own among them. top: the highest.
-    report_id: the row whose new records wait for the outlets, or None if nothing in it was new.
+    report_id: the row whose new records wait for the outlets, or None if nothing in it was new. aside: why a report
+    that was decoded is set aside all the same.
     """
 
     verdict: str
     numbers: list[int] = field(default_factory=list[int])
     top: int = -1
     report_id: int | None = None
+    aside: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StoredReport:
-    """A row of the store that waits for an outlet. `fresh` is a bit mask of its new records by offset; None: all."""
+    """A row of the store that waits for an outlet. `fresh` is a bit mask of its new records by offset; None: all.
+
+    time: of its first record as the report says it; None in rows of schema 1, which are never short.
+    """
 
     report_id: int
     node: int
@@ -75,3 +86,9 @@ class StoredReport:
     count: int
     fresh: int | None
     message: bytes
+    time: int | None = None
+
+    @property
+    def near(self) -> tuple[int, int] | None:
+        """What a short report is resolved from."""
+        return None if self.time is None else (self.first, self.time)

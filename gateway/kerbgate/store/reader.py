@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kerbgate.errors import StoreError
+from kerbgate.store.books import from_column
 from kerbgate.store.items import StoredReport
 
 _BUSY_TIMEOUT_S = 5.0
@@ -37,12 +38,12 @@ class Reader:
     def waiting(self, outlet: str, after: int, limit: int) -> list[StoredReport]:
         """Reports that wait for an outlet, oldest first, with report_id above `after`."""
         rows = self._db.execute(
-            "SELECT report_id, node, site, role, life, received, synchronised, first, count, fresh, message"
+            "SELECT report_id, node, site, role, life, received, synchronised, first, count, fresh, message, time"
             " FROM outbox JOIN report USING (report_id) JOIN life USING (life_id)"
             " WHERE outlet=? AND report_id > ? ORDER BY report_id LIMIT ?",
             (outlet, after, limit),
         ).fetchall()
-        return [StoredReport(*row) for row in rows]
+        return [_report(list(row)) for row in rows]
 
     def nodes(self) -> list[dict[str, Any]]:
         """Each node's confirmed life: when it was last seen, how many records are committed, its newest index."""
@@ -99,6 +100,11 @@ class Reader:
         """Every row of every table: for comparing two states of a store."""
         tables = [row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY name")]
         return {name: self._db.execute(f'SELECT * FROM "{name}" ORDER BY 1, 2').fetchall() for name in tables}  # noqa: S608
+
+
+def _report(row: list[Any]) -> StoredReport:
+    row[9] = from_column(row[9])  # fresh
+    return StoredReport(*row)
 
 
 class _One:

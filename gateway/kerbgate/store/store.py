@@ -40,7 +40,7 @@ _DISK_ERRORS = frozenset(
 Done = Callable[[Outcome], None]
 Delivery = list[tuple[Done, Outcome]]
 # Reads a message that could not be read before: a report's (first index, count), a hello, or a reason.
-Decode = Callable[[bytes], "tuple[int, int] | HelloFacts | str"]
+Decode = Callable[[bytes], "tuple[int, int, int] | HelloFacts | str"]
 
 
 @dataclass(slots=True)
@@ -95,6 +95,13 @@ class Store:
             self._lives: dict[int, bytes] = dict(
                 self._db.execute("SELECT node, life FROM life WHERE state='confirmed' ORDER BY life_id")
             )
+            self._newest: dict[tuple[int, bytes], tuple[int, int]] = {
+                (node, life): (index, time)
+                for node, life, index, time in self._db.execute(
+                    "SELECT node, life, newest_index, newest_time FROM life"
+                    " WHERE state='confirmed' AND newest_index IS NOT NULL"
+                )
+            }
         except (sqlite3.Error, StoreError) as error:
             self._lock.release()
             if isinstance(error, StoreError):
@@ -109,6 +116,10 @@ class Store:
     def confirmed_lives(self) -> dict[int, bytes]:
         """The confirmed life of each node, as the store was opened."""
         return dict(self._lives)
+
+    def newest_records(self) -> dict[tuple[int, bytes], tuple[int, int]]:
+        """(index, UTC seconds) of the newest committed record of each confirmed life, as the store was opened."""
+        return dict(self._newest)
 
     @property
     def queued(self) -> int:

@@ -1,16 +1,16 @@
 """The node's end of the seal (law 2): what counts as the gateway's answer."""
 
-from rig import LIFE, NODE, SECRET, UTC, Gateway, identity
+from rig import LIFE, NODE, SECRET, UTC, Gateway
 
-from kerbnode import session
-from kerbnode.session import Session
-from kerbwire import frame, messages, seal
+from kerbwire import frame, messages, node_end, seal
+from kerbwire.epochs import Epochs
 from kerbwire.messages import Ack, Challenge
+from kerbwire.node_end import NodeEnd
 
 
 def started(first_seq=100):
     numbers = list(range(first_seq + 50, first_seq - 1, -1))
-    return Session(identity(), LIFE, numbers.pop)
+    return NodeEnd(NODE, Epochs(1, SECRET), LIFE, numbers.pop)
 
 
 def spoken(first_seq=100):
@@ -46,24 +46,24 @@ def test_an_answer_to_a_frame_of_this_wake_counts():
     assert node.receive(gateway.seal(LIFE, Challenge(100, b"8 bytes!"))) == Challenge(100, b"8 bytes!")
 
 
-def test_an_answer_to_an_earlier_wake_is_stale():
+def test_law_2_an_answer_to_an_earlier_wake_is_stale():
     node, gateway = spoken(), Gateway()
     for echo in (0, 99, 101):
         assert node.receive(gateway.seal(LIFE, Ack(echo, []))) is None
-    assert node.refused == {session.STALE: 3}
+    assert node.refused == {node_end.STALE: 3}
     assert node.instance != b"instance"  # a stale answer does not even change the instance
 
 
-def test_nothing_counts_before_the_first_frame():
+def test_law_2_nothing_counts_before_the_first_frame():
     assert started().receive(Gateway().seal(LIFE, Ack(100, [100]))) is None
 
 
-def test_a_replayed_downlink_is_refused():
+def test_law_2_a_replayed_downlink_is_refused():
     node, gateway = spoken(), Gateway()
     answer = gateway.seal(LIFE, Ack(100, [100]))
     assert node.receive(answer)
     assert node.receive(answer) is None
-    assert node.refused == {session.REPLAYED: 1}
+    assert node.refused == {node_end.REPLAYED: 1}
 
 
 def test_downlinks_may_come_out_of_order_within_the_window():
@@ -73,11 +73,11 @@ def test_downlinks_may_come_out_of_order_within_the_window():
     assert node.receive(gateway.seal(LIFE, Ack(100, [100]), seq=6)) is None
 
 
-def test_frames_for_others_are_no_bad_frames():
+def test_law_9_frames_for_others_are_no_bad_frames():
     node, gateway = spoken(), Gateway()
     assert node.receive(gateway.seal(LIFE, Ack(100, []), node=NODE + 1)) is None
     assert node.receive(node.seal(b"echo of our own")[1]) is None
-    assert node.refused == {session.FOREIGN: 2} and node.bad_frames == 0
+    assert node.refused == {node_end.FOREIGN: 2} and node.bad_frames == 0
 
 
 def test_other_keys_epochs_and_any_flipped_bit_are_refused():
@@ -95,12 +95,12 @@ def test_other_keys_epochs_and_any_flipped_bit_are_refused():
     assert node.receive(answer)
 
 
-def test_another_instance_needs_a_newer_echo():
+def test_law_2_another_instance_needs_a_newer_echo():
     node, gateway = spoken(), Gateway()
     assert node.receive(gateway.seal(LIFE, Ack(100, [100])))
     gateway.restart(b"restored")
     assert node.receive(gateway.seal(LIFE, Ack(100, [100]))) is None
-    assert node.refused == {session.STALE: 1} and node.instance == b"instance"
+    assert node.refused == {node_end.STALE: 1} and node.instance == b"instance"
     node.seal(b"\x00")
     assert node.receive(gateway.seal(LIFE, Ack(101, [100, 101])))
     assert node.instance == b"restored"
@@ -110,7 +110,7 @@ def test_another_instance_needs_a_newer_echo():
 
 
 def test_an_instance_that_is_known_may_stay_unsaid():
-    node = Session(identity(), LIFE, [100].pop, b"instance")
+    node = NodeEnd(NODE, Epochs(1, SECRET), LIFE, [100].pop, b"instance")
     node.seal(b"\x00")
     assert node.receive(Gateway().seal(LIFE, Ack(100, [100]), context=b""))
 
@@ -118,16 +118,16 @@ def test_an_instance_that_is_known_may_stay_unsaid():
 def test_an_unknown_kind_is_counted_and_not_bad():
     node, gateway = spoken(), Gateway()
     assert node.receive(gateway.seal(LIFE, b"\x82\x16\xa0")) is None
-    assert node.refused == {session.UNKNOWN: 1} and node.bad_frames == 0
+    assert node.refused == {node_end.UNKNOWN: 1} and node.bad_frames == 0
     assert node.receive(gateway.seal(LIFE, b"\x82\x08\xa0")) is None
-    assert node.refused[session.DAMAGED] == 1
+    assert node.refused[node_end.DAMAGED] == 1
 
 
-def test_bad_frames_are_counted_by_window():
+def test_law_10_bad_frames_are_counted_by_window():
     node = spoken()
-    for _ in range(session.MAX_BAD_FRAMES):
+    for _ in range(node_end.MAX_BAD_FRAMES):
         node.receive(b"noise of enough length")
-    assert node.bad_frames == session.MAX_BAD_FRAMES
+    assert node.bad_frames == node_end.MAX_BAD_FRAMES
     node.listen()
     assert node.bad_frames == 0
 
