@@ -10,6 +10,7 @@ import kerbwire
 VERBS: dict[str, tuple[str, str, str]] = {
     "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, run, status)"),
     "demo": ("kerbtools.demo.cli", "main", "a street in a box: emulated bins, a gateway, a council's broker"),
+    "decode": ("kerbtools.decode.cli", "main", "take frames apart: hex or a capture file, with or without the key"),
     "bench": ("kerbtools.bench.cli", "main", "print the figures behind every claim"),
 }
 

@@ -11,9 +11,11 @@ from rich.table import Table
 
 # part: (module, what it measures)
 PARTS = {
-    "wire": ("kerbtools.bench.wire", "bytes of sealed reports over the fixed workload"),
+    "wire": ("kerbtools.bench.wire", "bytes beside peers and floor, air time, time and heap, recorded data"),
     "gateway": ("kerbtools.bench.gateway", "frames a second: opened, checked, committed"),
 }
+
+PIPED_WIDTH = 180  # columns, where nothing says how wide the reader's page is
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -21,10 +23,14 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="kerb bench", description="Print the figures behind every claim.")
     parser.add_argument("part", nargs="?", default="all", choices=["all", *PARTS], help="what to measure")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    parser.add_argument("--seeds", type=int, metavar="N", help="of part wire: seeds 1 to N of the workload (1000)")
     options = parser.parse_args(arguments)
+    if options.seeds is not None and options.seeds < 1:
+        parser.error("--seeds: at least 1")
     for part in PARTS if options.part == "all" else [options.part]:
         module_name, title = PARTS[part]
-        rows = importlib.import_module(module_name).rows()
+        module = importlib.import_module(module_name)
+        rows = module.rows(range(1, options.seeds + 1)) if part == "wire" and options.seeds else module.rows()
         if options.json:
             for row in rows:
                 print(json.dumps({"part": part, **row}), flush=True)
@@ -35,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
 
 def _print_tables(title: str, rows: Iterable[dict[str, object]]) -> None:
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPED_WIDTH)
     for columns, group in groupby(rows, key=tuple):
         table = Table(title=title, title_justify="left")
         for column in columns:
@@ -46,5 +54,6 @@ def _print_tables(title: str, rows: Iterable[dict[str, object]]) -> None:
 
 def _shown(value: object) -> str:
     if isinstance(value, float):
-        return f"{value:,.0f}" if value >= 1000 else f"{value:,.2f}"
+        digits = 0 if value >= 1000 else 2 if value >= 0.1 or not value else 4
+        return f"{value:,.{digits}f}"
     return str(value)

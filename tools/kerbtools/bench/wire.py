@@ -1,25 +1,21 @@
-"""Bytes of a bin's day, sealed, before link framing: over seeds 1 to 1,000 of the fixed workload."""
+"""The wire's figures: bytes beside peers and floor, air time, operations, recorded data, code. Printed only."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from kerbtools.bench import workload
-from kerbwire import frame, messages, seal
-
-KEY = seal.uplink_key(bytes(16), 417, bytes(8))
+from kerbtools.bench import footprint, workload
 
 
-def rows() -> Iterator[dict[str, object]]:
-    """One row: mean, 99th percentile and largest size in bytes."""
-    sizes = sorted(sealed_size(workload.bin_report(seed)) for seed in workload.SEEDS)
-    yield {
-        "report": "bin day, 24 records, plain coder, sealed",
-        "seeds": len(sizes),
-        "mean_bytes": sum(sizes) / len(sizes),
-        "p99_bytes": sizes[len(sizes) * 99 // 100],
-        "max_bytes": sizes[-1],
-    }
-
-
-def sealed_size(report: messages.Report) -> int:
-    """Bytes of the frame with a 2-byte address and a 2-byte sequence number."""
-    return len(KEY.seal(frame.UP, 0, 417, 20533, messages.encode(report)))
+def rows(seeds: Sequence[int] = workload.SEEDS) -> Iterator[dict[str, object]]:
+    """Rows of one table have the same keys. Where something is absent, a row says what, and what to do."""
+    try:
+        from kerbtools.bench import airtime, ed25519, operations, recorded, sizes
+    except ModuleNotFoundError as absent:
+        yield {"skipped": f"the package {absent.name!r} is not installed", "hint": "pip install 'kerbstone[dev]'"}
+    else:
+        days = workload.load()
+        yield from sizes.rows(days, seeds)
+        yield from airtime.rows(days, seeds)
+        yield from operations.rows(days)
+        yield from recorded.rows()
+        yield from ed25519.rows()
+    yield from footprint.rows()

@@ -1,0 +1,1 @@
+"""`kerb decode`: frames for people, byte by byte, with the key and without."""
