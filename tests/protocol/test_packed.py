@@ -2,31 +2,28 @@
 
 import csv
 import gzip
-import importlib.util
 import math
 import statistics
 import sys
 from datetime import datetime
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kerbtools.bench import days
 from kerbwire import channels as c
 from kerbwire import columns, messages, plain
 from kerbwire.columns import MAX_RECORDS, Record
 from kerbwire.errors import WireError
 
 SHARED = Path(__file__).parents[3] / "shared"
-WORKLOAD = SHARED / "workload" / "days.py"
 DATA = SHARED / "data"
 SEAL = 13  # bytes around a message: header of a usual node, and tag
 SEEDS = range(1, 1001)
 SPECIALS = (c.NOT_FITTED, c.NO_ECHO, c.FAULT)
 
-needs_workload = pytest.mark.skipif(not WORKLOAD.exists(), reason="the fixed workload (../shared/workload) is absent")
 needs_data = pytest.mark.skipif(not DATA.exists(), reason="the recorded data (../shared/data) is absent")
 
 
@@ -107,14 +104,6 @@ def test_any_bytes_are_read_or_refused(data: bytes, mark: int) -> None:
         assert columns.decode(again) == (records, boot, uptime_now, 0)
 
 
-def workload() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("days", WORKLOAD)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def eighth_octaves(lux: int) -> int:
     return min(160, round(8 * math.log2(lux + 1)))
 
@@ -145,23 +134,17 @@ def sealed(records: list[Record]) -> int:
     return SEAL + len(message)
 
 
-@needs_workload
 def test_the_bar_of_a_bin_day() -> None:
-    days = workload()
     sizes = sorted(sealed(bin_records(days.bin_day(seed))) for seed in SEEDS)
     assert statistics.mean(sizes) <= 46 and sizes[989] <= 51, (statistics.mean(sizes), sizes[989], sizes[-1])
 
 
-@needs_workload
 def test_the_bar_of_a_lamp_night() -> None:
-    days = workload()
     sizes = [sealed(lamp_records(days.lamp_night(seed))) for seed in SEEDS]
     assert statistics.mean(sizes) <= 172 and max(sizes) <= 220, (statistics.mean(sizes), max(sizes))
 
 
-@needs_workload
 def test_the_bar_of_level_changes() -> None:
-    days = workload()
     causes = {"presence": c.BY_PRESENCE, "hold over": c.HOLD_OVER}
     shares = []
     for seed in SEEDS:
@@ -179,10 +162,8 @@ def test_the_bar_of_level_changes() -> None:
     assert statistics.mean(shares) <= 1.4, statistics.mean(shares)
 
 
-@needs_workload
 def test_a_slice_of_a_lamp_night_is_bounded() -> None:
     """In lines of code that one slice runs: on the unix port 1,400 take 55 us, and 125 us are 20 ms of an RP2040."""
-    days = workload()
     most = 0
     folder = str(Path(columns.__file__).parent)
     for seed in range(1, 6):
