@@ -10,7 +10,7 @@ from gateway_harness import ROOT, START
 
 from kerbgate import shape
 from kerbgate.store import StoredReport
-from kerbwire import messages
+from kerbwire import messages, records
 from kerbwire.channels import (
     BATTERY,
     CHANNELS,
@@ -135,3 +135,9 @@ def test_the_ends_of_time_can_be_written(seconds: int) -> None:
         Report([Record(0, 0, {FILL: 1})], boot=1, uptime_now=seconds),
     ):
         VALIDATOR.validate(json.loads(shape.payload(row(report), report)))
+
+
+def test_the_most_records_of_a_document_stand_in_page_and_schema() -> None:
+    most = max(records.MAX_RECORDS, records.MAX_CHANGES)
+    assert shape.schema()["properties"]["records"]["maxItems"] == most
+    assert f"| 1 to {most} records, by `index` |" in (ROOT / "gateway" / "COUNCIL.md").read_text()
