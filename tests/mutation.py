@@ -30,6 +30,7 @@ import unittest
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
@@ -191,7 +192,7 @@ def run_functions(path: Path, folder: Path) -> None:
     """Every test of a file that needs no fixture; raises what the first failing one raises."""
     module = load(path)
     for name, item in list(vars(module).items()):
-        if any(mark.name == "soak" for mark in getattr(item, "pytestmark", [])):
+        if any(mark.name == "soak" or is_skipped(mark) for mark in getattr(item, "pytestmark", [])):
             continue
         if inspect.isclass(item) and issubclass(item, unittest.TestCase):
             result = unittest.TestResult()
@@ -204,6 +205,10 @@ def run_functions(path: Path, folder: Path) -> None:
             fresh.mkdir()
             os.environ["KERB_TMP"] = str(fresh)
             item()
+
+
+def is_skipped(mark: Any) -> bool:
+    return mark.name == "skipif" and bool(mark.args and mark.args[0])
 
 
 def child(mutant: Mutant | None, folder: Path) -> str:
@@ -345,7 +350,7 @@ def main() -> int:
         if not answer:
             survivors.append(mutant)
             print(f"survived: {mutant}", flush=True)
-        if done % 50 == 0:
+        if done % 25 == 0:
             print(f"{done} done, {len(survivors)} survived, {time.monotonic() - start:.0f} s", flush=True)
     killed = len(sample) - len(survivors)
     share = killed / len(sample) if sample else 1.0

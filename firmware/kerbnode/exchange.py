@@ -47,8 +47,6 @@ class Exchange:
             self._pace.silent()
             return False
         self._counters.confirm(hello.gaps)
-        if hello.challenge is not None:
-            self._outbox.forget_near()
         self._pace.answered()
         if is_boot:
             self._outbox.take_back()
@@ -149,6 +147,9 @@ class Exchange:
             if isinstance(message, messages.Challenge):
                 if message.echo == end.last_seq:
                     action = session.challenged(message.challenge)
+                    if action == sessions.SEND_HELLO:  # before the answer leaves: its ack may be lost, and so may we
+                        self._outbox.forget_near()
+                        self._outbox.save()
             elif isinstance(message, messages.Ack):
                 action = session.answered(message.committed)
                 self._take_ack(message)

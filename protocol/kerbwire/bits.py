@@ -5,6 +5,10 @@ low bits. From a quotient of LIMIT on they are escaped: LIMIT zeros, then the nu
 one outlier costs a byte and its own width.
 """
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 LIMIT = 8
 CLIP = 12  # of a number that a parameter is taken from
 
@@ -42,27 +46,33 @@ class BitWriter:
             self.put(0, LIMIT)
             self.put(value, width)
 
-    def rices(self, values: "list[int]", start: int, stop: int, k: int, width: int) -> None:
+    def rices(self, values: "Sequence[int]", start: int, stop: int, k: int, width: int) -> None:
         """The unsigned numbers of values[start:stop], as `rice` writes each."""
         out, acc, count = self.out, self._acc, self._count
         one = 1 << k
         low = one - 1
+        limit = LIMIT + k + 1
         for i in range(start, stop):
             value = values[i]
             bits = (value >> k) + k + 1
-            if bits <= LIMIT + k:
+            if bits < limit:
                 acc = acc << bits | one | value & low
+                count += bits
+                if count > 15:  # 15 and the 15 bits of the longest code are a small integer on a 32-bit board
+                    count -= 16
+                    out.append(acc >> count + 8)
+                    out.append(acc >> count & 255)
+                    acc &= (1 << count) - 1
             else:
                 self._acc, self._count = acc, count
                 self.put(0, LIMIT)
                 self.put(value, width)
-                acc, count, bits = self._acc, self._count, 0
-            count += bits
-            while count >= 8:
-                count -= 8
-                out.append(acc >> count & 255)
-            acc &= 255
-        self._acc, self._count = acc & (1 << count) - 1, count
+                acc, count = self._acc, self._count
+        if count > 7:
+            count -= 8
+            out.append(acc >> count)
+            acc &= (1 << count) - 1
+        self._acc, self._count = acc, count
 
     def size(self) -> int:
         """Bits written."""
@@ -81,11 +91,12 @@ class BitWriter:
     def finish(self) -> bytes:
         """All bytes, the last one filled with zeros."""
         if self._count:
-            self.put(0, 8 - self._count)
+            self.out.append(self._acc << 8 - self._count)
+            self._acc = self._count = 0
         return bytes(self.out)
 
 
-def rice_parameter(values: "list[int]", count: int) -> int:
+def rice_parameter(values: "Sequence[int]", count: int) -> int:
     """0..7 for the first `count` unsigned numbers, from their clipped mean, so that a few outliers do not count."""
     total = 0
     for i in range(count):
@@ -94,13 +105,12 @@ def rice_parameter(values: "list[int]", count: int) -> int:
     return parameter(total, values, count)
 
 
-def parameter(total: int, values: "list[int]", count: int) -> int:
+def parameter(total: int, values: "Sequence[int]", count: int) -> int:
     """The same from a total of numbers clipped at CLIP; for large numbers again, clipped at 384."""
     if total > (CLIP - 4) * count:
         total = 0
         for i in range(count):
-            value = values[i]
-            total += value if value < 384 else 384
+            total += min(values[i], 384)
     mean = total * 5 >> 3
     k = 0
     while count << k < mean and k < 7:

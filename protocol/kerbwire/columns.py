@@ -34,7 +34,7 @@ def encode(
     uptime_now: None with a boot stands for the time of the last record. near: (index, UTC seconds) of a record that the
     node knows to be committed. coder: None for the shorter one, PLAIN for that one.
     """
-    if _is_plain(records, boot, uptime_now, coder):
+    if coder == PLAIN or (boot is not None and _is_early(records, uptime_now)):
         try:
             from kerbwire import plain
         except ImportError:
@@ -66,7 +66,7 @@ def steps(
     """`encode` in slices of bounded work, for a loop that must go on beside it: empty bytes each, the body at last."""
     out = BitWriter()
     written = bytearray()
-    is_plain = _is_plain(records, boot, uptime_now, coder)
+    is_plain = coder == PLAIN or (boot is not None and _is_early(records, uptime_now))
     if not is_plain:
         yield b""
         work = _work(out, records, boot, uptime_now, near)
@@ -89,11 +89,9 @@ def steps(
     yield body
 
 
-def _is_plain(records: "list[Record]", boot: "int | None", uptime_now: "int | None", coder: "int | None") -> bool:
-    """Whether it must be plain: for an uptime that lies before the last record."""
-    if boot is None or uptime_now is None or not records:
-        return coder == PLAIN
-    return coder == PLAIN or uptime_now < records[-1].time
+def _is_early(records: "list[Record]", uptime_now: "int | None") -> bool:
+    """Whether an uptime lies before the last record, which only plain can say."""
+    return uptime_now is not None and bool(records) and uptime_now < records[-1].time
 
 
 def _work(
@@ -152,13 +150,15 @@ def fit(
 
     A record that cannot be sent at all ends the run before it.
     """
-    changes = bool(records) and CAUSE in records[0].values
-    count = min(len(records), MAX_CHANGES if changes else MAX_RECORDS)
+    count = len(records)
+    if count > MAX_RECORDS:
+        count = min(count, MAX_CHANGES if CAUSE in records[0].values else MAX_RECORDS)
     best, body = 0, b""
     short = count + 1  # the fewest records known not to fit
     while best < count < short:
         try:
-            tried = encode(records[:count], boot, uptime_now, near)
+            run = records if count == len(records) else records[:count]
+            tried = encode(run, boot, uptime_now, near)
         except WireError:
             short, count = count, best + (count - best >> 1)
             continue

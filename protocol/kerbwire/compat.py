@@ -10,7 +10,9 @@ from kerbwire.errors import UNSEALED, WireError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
+
+    from kerbwire.ccm import BlockCipher
 
     class Aead(Protocol):
         def encrypt(self, nonce: bytes, message: bytes, aad: bytes) -> bytes: ...
@@ -23,16 +25,25 @@ if sys.implementation.name == "micropython":
 
     from kerbwire.ccm import Ccm
 
-    def ecb(key: bytes, blocks: bytes) -> bytes:
-        """Whole 16-byte blocks, each encrypted on its own."""
-        return aes(key, 1).encrypt(blocks)  # type: ignore
+    _ZERO = bytes(16)
 
-    def cbc(key: bytes, blocks: bytes) -> bytes:
-        """Whole 16-byte blocks, chained from a zero vector."""
-        return aes(key, 2, bytes(16)).encrypt(blocks)  # type: ignore
+    def block_ciphers(key: bytes) -> "tuple[BlockCipher, BlockCipher]":
+        """(ECB, CBC from a zero vector) over whole 16-byte blocks, which each overwrites and returns."""
+        # Kept: setting up a key takes longer than encrypting four blocks.
+        blocks_of: "Any" = aes(key, 1)  # type: ignore
+
+        def ecb(blocks: bytearray) -> bytearray:
+            blocks_of.encrypt(blocks, blocks)  # type: ignore
+            return blocks
+
+        def cbc(blocks: bytearray) -> bytearray:
+            aes(key, 2, _ZERO).encrypt(blocks, blocks)  # type: ignore  # anew: it chains from call to call
+            return blocks
+
+        return ecb, cbc
 
     def _aead(key: bytes) -> "Aead":
-        return Ccm(key, ecb, cbc)
+        return Ccm(*block_ciphers(key))
 
 else:
     from cryptography.exceptions import InvalidTag

@@ -50,9 +50,13 @@ def pack(space: int, epoch: int, node: int, seq: int, context: bytes = b"") -> b
         raise WireError(RANGE, "context")
     wide = node > 255
     code = 0 if seq < 1 << 8 else 1 if seq < 1 << 16 else 2 if seq < 1 << 24 else 3
-    control = (_OTHER if context else space) << 5 | epoch << 3 | wide << 2 | code
-    head = bytes((control, space | _CONTEXT_FOLLOWS)) if context else bytes((control,))
-    return head + node.to_bytes(2 if wide else 1, "big") + seq.to_bytes(_SEQ_SIZES[code], "big") + context
+    head = (_OTHER if context else space) << 5 | epoch << 3 | wide << 2 | code
+    size = 2 + wide + _SEQ_SIZES[code]
+    if context:
+        head = head << 8 | space | _CONTEXT_FOLLOWS
+        size += 1
+    number = (head << (16 if wide else 8) | node) << 8 * _SEQ_SIZES[code] | seq
+    return number.to_bytes(size, "big") + context
 
 
 def parse(frame: bytes) -> Header:

@@ -2,7 +2,8 @@
 
 from kerbwire.bits import BitWriter
 from kerbwire.channels import EVENTS, LEVEL, LIGHT, POWER, WATT_HOURS, WATTS, Channel
-from kerbwire.packed import OFFSET, SLICE, put_one, put_runs, put_static, zigzag
+from kerbwire.coders import SLICE, put_one, put_runs, put_static, zigzag
+from kerbwire.layout import OFFSET
 from kerbwire.predictors import Adaptive, Light, Meter, Watts
 
 TYPE_CHECKING = False

@@ -6,8 +6,8 @@ and how long a state was held depends on what ended it. So each state has its ow
 
 from kerbwire.bits import LIMIT, BitWriter
 from kerbwire.channels import CAUSE, CHANNELS, LEVEL
+from kerbwire.coders import put_number, put_runs
 from kerbwire.errors import NOT_CANONICAL, RANGE, TOO_LONG, WireError
-from kerbwire.packed import put_number, put_runs
 from kerbwire.records import MAX_CHANGES, MAX_NUMBER, Record, check
 
 TYPE_CHECKING = False

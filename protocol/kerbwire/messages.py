@@ -405,7 +405,8 @@ def check(value: "Any", form: int, low: int, high: int, name: str) -> "Any":
         _length(value, low, high, name)
     elif form == TEXT:
         # Printable ASCII only: it goes to terminals, logs and documents as it is.
-        if not isinstance(value, str) or not all(32 <= ord(c) < 127 for c in value):
+        # Checked as bytes: MicroPython keeps each character that a loop over text gives for ever.
+        if not isinstance(value, str) or not _is_printable(value):
             raise WireError(TYPE, name)
         _length(value, low, high, name)
     elif form == PATCH:
@@ -427,6 +428,13 @@ def check(value: "Any", form: int, low: int, high: int, name: str) -> "Any":
             if not low <= item <= high:
                 raise WireError(RANGE, name)
     return value
+
+
+def _is_printable(text: str) -> bool:
+    try:
+        return all(32 <= byte < 127 for byte in text.encode())
+    except UnicodeError:  # half of a surrogate pair, which CPython's text may hold
+        return False
 
 
 def _length(value: "Any", low: int, high: int, name: str) -> None:

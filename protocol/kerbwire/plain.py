@@ -186,9 +186,9 @@ def _get_column(data: bytes, at: int, ident: int, records: "list[Record]") -> "t
     return at, channel is not None
 
 
-def _get_places(data: bytes, at: int, some: int, count: int) -> "tuple[list[int], int]":
+def _get_places(data: bytes, at: int, some: int, count: int) -> "tuple[list[int] | range, int]":
     if some == 0:
-        return list(range(count)), at
+        return range(count), at
     if some >= count:
         raise WireError(NOT_CANONICAL, "values in a column")
     places: "list[int]" = []

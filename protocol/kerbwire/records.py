@@ -42,13 +42,14 @@ def check(records: "list[Record]", most: int = MAX_RECORDS) -> "int | None":
     if index < 0 or index + count > MAX_NUMBER or before < 0 or records[-1].time > MAX_NUMBER:
         raise WireError(RANGE, "index or time")
     step = records[1].time - before if count > 1 else 0
+    before -= step
     even = True
-    for i in range(1, count):
-        record = records[i]
+    for record in records:
         time = record.time
-        if record.index != index + i or time < before:
+        if record.index != index or time < before:
             raise WireError(RANGE, "records of a report are consecutive")
         if time - before != step:
             even = False
         before = time
+        index += 1
     return step if even else None

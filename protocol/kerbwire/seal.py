@@ -23,12 +23,11 @@ _AAD_START = b"\x83\x68Encrypt0\x43\xa1\x01\x0a"
 class Key:
     """What one sender seals with and its peer opens with. Never shows its bytes."""
 
-    __slots__ = ("_aead", "_ident", "_iv")
+    __slots__ = ("_aead", "_nonce")
 
     def __init__(self, key: bytes, iv: bytes, ident: bytes):
         self._aead = aead(key)
-        self._iv = iv
-        self._ident = ident
+        self._nonce = int.from_bytes(nonce(iv, ident, 0), "big")  # the number of a frame is its low bits
 
     def __repr__(self) -> str:
         return "<Key>"
@@ -38,12 +37,13 @@ class Key:
         header = frames.pack(space, epoch, node, seq, context)
         if not message or len(header) + len(message) + frames.TAG_SIZE > frames.MAX_FRAME:
             raise WireError(TOO_LONG, "message")
-        return header + self._aead.encrypt(nonce(self._iv, self._ident, seq), message, aad(header))
+        return header + self._aead.encrypt((self._nonce ^ seq).to_bytes(NONCE_SIZE, "big"), message, aad(header))
 
     def open(self, frame: bytes, header: Header) -> bytes:
         """The message of a frame whose header was parsed. WireError("unsealed") unless every bit is the sender's."""
         size = header.size
-        return self._aead.decrypt(nonce(self._iv, self._ident, header.seq), frame[size:], aad(frame[:size]))
+        number = (self._nonce ^ header.seq).to_bytes(NONCE_SIZE, "big")
+        return self._aead.decrypt(number, frame[size:], aad(frame[:size]))
 
 
 def uplink_key(secret: bytes, node: int, life: bytes) -> Key:

@@ -114,6 +114,31 @@ def test_a_lost_challenge_costs_a_try():
     assert [m.challenge is None for m in bench.gateway.messages] == [True, True, False]
 
 
+def test_a_challenge_makes_the_near_form_forgotten_before_the_answer_leaves():
+    """The gateway has lost what short reports are resolved from; the ack may be lost as well, and the node reset."""
+    bench = Bench(Gateway(UTC)).confirmed()
+    bench.take(24)
+    assert bench.exchange.reports() and bench.outbox.near
+    bench.gateway.windows.clear()
+    bench.gateway.near.clear()
+    answer = bench.gateway.answer
+
+    def without_ack(life, seq, message):
+        answers = answer(life, seq, message)
+        return answers if message.challenge is None else []
+
+    bench.gateway.answer = without_ack
+    assert not bench.exchange.hello(False)
+    after_reset = Outbox(folder() + "/outbox", 64, bench.counters.declare_gap)
+    after_reset.open(bench.counters.life)
+    assert after_reset.near is None
+    bench.gateway.answer = answer
+    bench.wake()
+    bench.take(24)
+    assert bench.exchange.reports()
+    assert bench.committed() == list(range(48))
+
+
 def test_a_gateway_that_only_challenges_is_left_alone():
     gateway = Gateway()
     gateway.answer = lambda life, seq, message: [gateway.seal(life, messages.Challenge(seq, b"%08d" % seq))]

@@ -1,6 +1,10 @@
 """Random and mutated inputs through every reader, on both runtimes: a short run in `make test`, the long one in `make soak`.
 
-KERB_FUZZ is the count of inputs through each reader of a soak on CPython, KERB_FUZZ_SEED its seed.
+    KERB_FUZZ=10000000 make soak ARGS="tests/fuzz -k long"                               half an hour on two cores
+    KERB_FUZZ=10000000 make soak ARGS="'tests/fuzz/test_fuzz.py::test_long_on_cpython[near]'"    one reader
+
+KERB_FUZZ is the count of inputs through each reader of a soak on CPython, KERB_FUZZ_SEED the first of its seeds: half of
+the inputs come from that one and half from the next, each in a process of its own. Each prints a line: see fuzzing.py.
 """
 
 import importlib.util
@@ -23,11 +27,7 @@ ROOT = FOLDER.parents[1]
 READERS = (  # the slowest first
     "report", "near", "up", "cbor", "event", "opener", "capture", "line", "group", "down", "fragment", "cobs", "header",
 )  # fmt: skip
-HEAP = 131072  # bytes of MicroPython's heap; objects are twice as large here as on a board
-# What only a gateway reads. A report of 96 records is some 60 KB of objects here, beside 95 KB of modules; a node's bundle
-# leaves its reader out.
-GATEWAYS = ("up", "report", "near")
-HEAP_GATEWAYS = 262144
+HEAP = 131072  # bytes of MicroPython's heap, for modules and all; objects are twice as large here as on a board
 SHORT, SHORT_MICROPYTHON = 20_000, 2_000
 LONG, LONG_MICROPYTHON = 5_000_000, 100_000
 LONG_TIMEOUT_S = 3 * 3600
@@ -83,15 +83,7 @@ def on_micropython(
 ) -> dict[str, Any]:
     environment = {"KERB_SEEDS": str(seeds), "MICROPYPATH": f"{compiled}:.frozen"}
     start = "import sys, fuzzing; sys.exit(fuzzing.main(sys.argv[1:]))"
-    words = [
-        "-X",
-        f"heapsize={HEAP_GATEWAYS if reader in GATEWAYS else HEAP}",
-        "-c",
-        start,
-        reader,
-        str(count),
-        str(seed),
-    ]
+    words = ["-X", f"heapsize={HEAP}", "-c", start, reader, str(count), str(seed)]
     return fuzz([*interpreter.command(), *words], environment, timeout_s)
 
 
@@ -134,19 +126,30 @@ def test_a_failure_is_told(seeds: Path, tmp_path: Path) -> None:
 
 @pytest.mark.soak
 @pytest.mark.timeout(LONG_TIMEOUT_S)
-def test_long_on_cpython(seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two readers at a time: 15 minutes on two cores; KERB_FUZZ=10000000 takes twice that."""
+@pytest.mark.parametrize("reader", READERS)
+def test_long_on_cpython(reader: str, seeds: Path, capsys: pytest.CaptureFixture[str]) -> None:
     count, seed = int(os.environ.get("KERB_FUZZ", LONG)), int(os.environ.get("KERB_FUZZ_SEED", 1))
+    halves = ((count // 2, seed), (count - count // 2, seed + 1))
     with capsys.disabled(), ThreadPoolExecutor(2) as pool:
         print()
-        list(pool.map(lambda reader: on_cpython(reader, count, seed, seeds, LONG_TIMEOUT_S), READERS))
+        found = list(pool.map(lambda half: on_cpython(reader, *half, seeds, LONG_TIMEOUT_S), halves))
+        print(json.dumps(summary(found)))
+    assert sum(one["wire_errors"] + one["read"] for one in found) == count
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(LONG_TIMEOUT_S)
-def test_long_on_micropython(seeds: Path, compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    count = min(int(os.environ.get("KERB_FUZZ", LONG_MICROPYTHON)), LONG_MICROPYTHON)
+@pytest.mark.parametrize("reader", READERS)
+def test_long_on_micropython(reader: str, seeds: Path, compiled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     seed = int(os.environ.get("KERB_FUZZ_SEED", 1))
-    with capsys.disabled(), ThreadPoolExecutor(2) as pool:
+    with capsys.disabled():
         print()
-        list(pool.map(lambda reader: on_micropython(reader, count, seed, seeds, compiled, LONG_TIMEOUT_S), READERS))
+        found = on_micropython(reader, LONG_MICROPYTHON, seed, seeds, compiled, LONG_TIMEOUT_S)
+    assert found["wire_errors"] + found["read"] == LONG_MICROPYTHON
+
+
+def summary(found: list[dict[str, Any]]) -> dict[str, Any]:
+    """The line of one reader from those of its processes."""
+    sums = {name: sum(one[name] for one in found) for name in ("inputs", "wire_errors", "read")}
+    worst = {name: max(one[name] for one in found) for name in ("seconds", "slowest_us", "growth", "peak_growth_kb")}
+    return {"fuzz": found[0]["fuzz"], "seeds": [one["seed"] for one in found], **sums, **worst}

@@ -206,7 +206,8 @@ def test_refused_bodies():
         (two + masked + "11 11 10 " + fill, errors.NOT_CANONICAL), (two + masked + "11 00 " + fill, errors.NOT_CANONICAL),
         (two + masked + "11 10 " + fill, errors.NOT_CANONICAL), (two + masked + "11 01 " + fill, None),
         (two + masked + "0 111 0000100 0000100", errors.NOT_CANONICAL),  # constant, in fixed width
-        (two + masked + "0 111 0000100 0000101", None),
+        (two + masked + "0 111 0000100 0000101", errors.NOT_CANONICAL),  # fixed width, though the coder is shorter
+        (two + masked + "0 111 0000011 1100111", None),
         (two + masked + "0 0 " + fill + "000 1", errors.NOT_CANONICAL),  # constant, coded
         (two + masked + "0 0 " + fill + "000 01", None), (two + masked + "0 0 " + fill + "001 11", errors.NOT_CANONICAL),
         (two + masked + "0 0 0000001 000 01", errors.NOT_CANONICAL),  # a special value without its mode

@@ -1,7 +1,8 @@
 """Time and heap of each operation on MicroPython, as a share of a loop of 100,000 `x += 1` in the same run.
 
-The share carries over to a board; an RP2040 takes about BOARD_FACTOR times the unix port's microseconds. On CPython the
-report decoder stands beside cbor2 decoding the int-keyed map of the same day.
+Each row says which call is counted: the one that a node makes, with the records of a node in memory. The share carries
+over to a board; an RP2040 takes about BOARD_FACTOR times the unix port's microseconds. On CPython the report decoder
+stands beside cbor2 decoding the int-keyed map of the same day.
 """
 
 import json
@@ -47,14 +48,14 @@ def rows(days: ModuleType) -> Iterator[dict[str, object]]:
 
 def _on_micropython(command: list[str], days: ModuleType) -> Iterator[dict[str, object]]:
     work = {
-        name: [(r.index, r.time, r.values) for r in workload.records(series)]
-        for name, series in (("bin", workload.bin_day(days, SEED)), ("lamp", workload.lamp_night(days, SEED)))
+        "bin": _rows(workload.bin_day(days, SEED)),
+        "lamp": _rows(workload.lamp_night(days, SEED)),
     }
     with tempfile.TemporaryDirectory(prefix="kerb-bench-") as folder:
-        path = Path(folder) / "work.json"
-        path.write_text(json.dumps(work))
+        for name, rows_of_it in work.items():
+            (Path(folder) / f"{name}.json").write_text(json.dumps(rows_of_it))
         done = subprocess.run(
-            [*command, "-X", f"heapsize={HEAP}", str(_PROGRAM), str(path)],
+            [*command, "-X", f"heapsize={HEAP}", str(_PROGRAM), folder],
             env={"MICROPYPATH": f"{Path(kerbwire.__file__).parents[1]}:.frozen", "PATH": os.environ.get("PATH", "")},
             capture_output=True,
             text=True,
@@ -70,12 +71,17 @@ def _on_micropython(command: list[str], days: ModuleType) -> Iterator[dict[str, 
         yield {"skipped": f"MicroPython ended with status {done.returncode}: {last}", "hint": "see the line it names"}
 
 
+def _rows(series: workload.Series) -> list[tuple[int, int, dict[int, int]]]:
+    return [(record.index, record.time, record.values) for record in workload.records(series)]
+
+
 def _row(figure: dict[str, float | str], loop: float) -> dict[str, object]:
     name, us = str(figure["name"]), figure.get("us")
     share, heap = BARS.get(name, ("", ""))
     bar_ms: object = SLICE_BAR_MS if "slice" in name else ""
     return {
         "on_micropython": name,
+        "counted": figure.get("counted", ""),
         "us": us if us is not None else figure.get("failed", ""),
         "share_of_loop": round(float(us) / loop, 5) if us is not None else "",
         "bar_share": share,
