@@ -54,6 +54,9 @@ class OutletSettings:
     url: str
     prefix: str = "kerbstone/1"
     credentials: Path | None = None
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
     window: int = 32
     timeout_s: int = 10
 
@@ -114,11 +117,14 @@ SETTINGS: tuple[Setting, ...] = (
         "gateway", "state", str, "state", "Folder of mode 0700 for store, registry and control socket.", _filled
     ),
     Setting("gateway", "registry", str, "", "The node registry; empty: registry.sqlite in the state folder."),
-    Setting("inlet", "url", str, None, "A link from nodes, such as serial:/dev/ttyACM0?baud=115200.", _filled),
+    Setting("inlet", "url", str, None, "A link from nodes: serial:/dev/ttyACM0?baud=115200, mqtt://host/site", _filled),
     Setting("outlet", "name", str, None, "Name of this outlet, unique here; its backlog is kept under it.", _name),
-    Setting("outlet", "url", str, None, "A council system, such as mqtt://broker.council.example:1883.", _filled),
+    Setting("outlet", "url", str, None, "A council system, such as mqtts://broker.council.example:8883.", _filled),
     Setting("outlet", "prefix", str, "kerbstone/1", "First topic levels of everything that is published.", _prefix),
     Setting("outlet", "credentials", str, "", "File of mode 0600 with one line user:password; empty: none."),
+    Setting("outlet", "authority", str, "", "PEM of who signs the broker's certificate; empty: the system's."),
+    Setting("outlet", "certificate", str, "", "PEM of this gateway's own certificate; empty: none."),
+    Setting("outlet", "key", str, "", "PEM of that certificate's key, of mode 0600 and without a passphrase."),
     Setting("outlet", "window", int, 32, "Documents under way at once, not yet acknowledged.", _between(1, 1000)),
     Setting("outlet", "timeout_s", int, 10, "Seconds without an acknowledgement until reconnecting.", _between(1, 300)),
     Setting(
@@ -224,9 +230,9 @@ class _Parser:
         )
 
     def _outlet(self, row: dict[str, Any]) -> OutletSettings:
-        credentials: str = row.pop("credentials")
-        path = self._resolve("outlet", "credentials", credentials) if credentials else None
-        return OutletSettings(**row, credentials=path)
+        for key in ("credentials", "authority", "certificate", "key"):
+            row[key] = self._resolve("outlet", key, row[key]) if row[key] else None
+        return OutletSettings(**row)
 
     def _rows(self, document: dict[str, Any], section: str) -> list[Any]:
         rows = document.get(section, [])

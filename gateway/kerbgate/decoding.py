@@ -1,15 +1,17 @@
 """From the clear text of an uplink to what the store books: a report, a hello, or the reason why it is neither."""
 
-from kerbgate.store.items import HelloFacts
+from kerbgate.store.items import HelloFacts, Reading
 from kerbwire import frame, messages
+from kerbwire.channels import CAUSE
+from kerbwire.controls import Result
 from kerbwire.errors import WireError
 from kerbwire.messages import Hello, Report
 
 UNKNOWN_KIND = "unknown kind"
 
 
-def read(message: bytes, near: tuple[int, int] | None = None) -> Report | Hello | str:
-    """A report or a hello; or, for bytes that this version cannot read, a short stable reason (law 5).
+def read(message: bytes, near: tuple[int, int] | None = None) -> Report | Hello | Result | str:
+    """A report, a hello or a result; or, for bytes that this version cannot read, a short stable reason (law 5).
 
     near: (index, UTC seconds) of the life's newest committed record, from which a short report is resolved.
     """
@@ -17,7 +19,7 @@ def read(message: bytes, near: tuple[int, int] | None = None) -> Report | Hello 
         decoded = messages.decode(message, frame.UP, near)
     except WireError as error:
         return error.code
-    if isinstance(decoded, Report | Hello):
+    if isinstance(decoded, Report | Hello | Result):
         return decoded
     return UNKNOWN_KIND
 
@@ -27,16 +29,25 @@ def facts(hello: Hello, *, confirm: bool) -> HelloFacts:
     return HelloFacts(confirm, hello.next_index, tuple(hello.gaps))
 
 
-def read_again(message: bytes) -> tuple[int, int, int] | HelloFacts | str:
-    """What an undecoded row has become under this version: (first index, count, first time), a hello, or the reason
-    still. A short report stays as it is: what was near when it came is not near now.
+def reading(report: Report) -> Reading:
+    """What the store books of a report."""
+    records = report.records
+    first, last = records[0], records[-1]
+    newest = (last.index, last.time) if report.boot is None else None
+    return Reading(report, first.index, len(records), first.time, newest, CAUSE in first.values)
+
+
+def read_again(message: bytes, near: tuple[int, int] | None = None) -> Reading | HelloFacts | str:
+    """What a stored message is under this version: a report, a hello, or the reason still why it is neither.
+
+    near: as of `read`.
     """
-    decoded = read(message)
+    decoded = read(message, near)
     if isinstance(decoded, Report):
-        return decoded.records[0].index, len(decoded.records), decoded.records[0].time
+        return reading(decoded)
     if isinstance(decoded, Hello):
         return facts(decoded, confirm=False)
-    return decoded
+    return UNKNOWN_KIND if isinstance(decoded, Result) else decoded
 
 
 def is_short(message: bytes) -> bool:

@@ -7,9 +7,11 @@
     |   +-- StoreBusy      another process holds the store
     |   +-- StoreTooNew    a later version wrote it
     |   +-- StoreDamaged   SQLite calls it malformed
+    +-- BrokerError        an MQTT broker's URL, credentials or certificates cannot be used
     +-- InletError         a link cannot be opened or was lost
     +-- OutletError        a council system cannot be reached or refused a document
     +-- ControlError       the control socket: absent, refused, or an answer that is none
+    +-- AuditError         the audit log, or a key file beside it
     +-- ClockError         a clock source that cannot be read
 
 Branch on the type, never on the text. Frames from the air never raise any of these: they are refused and counted.
@@ -49,6 +51,10 @@ class StoreDamaged(StoreError):
     """The store's file is not what SQLite wrote."""
 
 
+class BrokerError(GatewayError):
+    """A broker's URL, credentials or certificates cannot be used."""
+
+
 class InletError(GatewayError):
     """A link from nodes cannot be opened, or ended."""
 
@@ -59,6 +65,10 @@ class OutletError(GatewayError):
 
 class ControlError(GatewayError):
     """The running gateway cannot be asked."""
+
+
+class AuditError(GatewayError):
+    """The audit log, or a key file beside it, cannot be used."""
 
 
 class ClockError(GatewayError):

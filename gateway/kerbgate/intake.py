@@ -10,17 +10,20 @@ no cache, no key. Everything here runs in the event loop; check and set of repla
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any, Protocol
 
-from kerbgate import decoding
+from kerbgate import decoding, resends
 from kerbgate.challenges import Challenges
 from kerbgate.clock import Clock
 from kerbgate.errors import RegistryError
 from kerbgate.inlets.base import Route
 from kerbgate.keys import Sealer, UplinkKeys
 from kerbgate.registry import ACTIVE, Node, Registry
-from kerbgate.store.items import COMMITTED, DUPLICATE, UNKNOWN_LIFE, Arrival, Outcome
+from kerbgate.resends import Resends
+from kerbgate.store.items import COMMITTED, DUPLICATE, FAILED, UNKNOWN_LIFE, Arrival, Outcome
 from kerbgate.store.store import Delivery, Store
 from kerbwire import frame
+from kerbwire.controls import Result
 from kerbwire.errors import WireError
 from kerbwire.messages import Ack, Challenge, Hello, Report
 from kerbwire.seal import Key
@@ -38,6 +41,18 @@ NO_KEY = "no key"  # the registry's row does not open
 OnCommit = Callable[[int, Report], None]
 
 
+class Downlinks(Protocol):
+    """What else a node is told, and what it answers."""
+
+    def spoke(self, node: Node, life: bytes, top: int, route: Route) -> Any:
+        """A frame was committed and its ack is about to be sealed: the one downlink to follow it, or None."""
+        ...
+
+    def answered(self, node: int, ident: int, status: int) -> bool:
+        """A node's result was committed: whether it was to one of these."""
+        ...
+
+
 class Intake:
     """Takes frames from inlets. `on_commit` hears of each committed report that has something new in it."""
 
@@ -51,6 +66,8 @@ class Intake:
         self._challenges = Challenges()
         self._lives = store.confirmed_lives()
         self._newest = store.newest_records()
+        self.resends = Resends(store.pending_asks())
+        self.downlinks: Downlinks | None = None  # the gateway's commands
         self._room = asyncio.Event()
         self._room.set()
         self.undecoded = 0
@@ -83,6 +100,7 @@ class Intake:
         reason = self._judge(data, route)
         if reason is not None:
             route.counters.refused[reason] += 1
+            route.settle(reason != QUEUE_FULL)
 
     def _judge(self, data: bytes, route: Route) -> str | None:
         """Bring a frame as far as the store's queue, or say why not."""
@@ -115,16 +133,19 @@ class Intake:
     def _submit(self, node: Node, life: bytes, key: Key, seq: int, message: bytes, route: Route) -> str | None:
         decoded = decoding.read(message, self._newest.get((node.address, life)))
         first = count = 0
-        facts = reason = at_s = newest = None
+        facts = reason = at_s = newest = report = answer = None
+        keep = False
         if isinstance(decoded, Report):
-            first, count, at_s = decoded.records[0].index, len(decoded.records), decoded.records[0].time
-            if decoded.boot is None:
-                newest = decoded.records[-1].index, decoded.records[-1].time
+            read = decoding.reading(decoded)
+            first, count, at_s = read.first, read.count, read.time
+            newest, keep, report = read.newest, read.keep, decoded
         elif isinstance(decoded, Hello):
             returned = decoded.challenge is not None and self._challenges.returned(
                 node.address, life, decoded.challenge, time.monotonic()
             )
             facts = decoding.facts(decoded, confirm=returned)
+        elif isinstance(decoded, Result):
+            answer, reason = (decoded.ident, decoded.status), decoding.UNKNOWN_KIND
         else:
             reason = decoded
         arrival = Arrival(
@@ -144,6 +165,9 @@ class Intake:
             at_s,
             newest,
             decoding.is_short(message),
+            keep,
+            report,
+            answer,
         )
 
         def done(outcome: Outcome) -> None:
@@ -154,7 +178,7 @@ class Intake:
         return None if self._store.submit(arrival, done) else QUEUE_FULL
 
     def _settle(
-        self, node: Node, arrival: Arrival, decoded: Report | Hello | str, route: Route, outcome: Outcome
+        self, node: Node, arrival: Arrival, decoded: Report | Hello | Result | str, route: Route, outcome: Outcome
     ) -> None:
         """The commit is done: answer."""
         verdict = outcome.verdict
@@ -162,6 +186,11 @@ class Intake:
             route.counters.committed += 1
             if isinstance(decoded, str) or outcome.aside is not None:
                 self.undecoded += 1
+            elif isinstance(decoded, Result):
+                if not self.resends.answered(node.address, arrival.life, decoded.ident) and not (
+                    self.downlinks is not None and self.downlinks.answered(node.address, decoded.ident, decoded.status)
+                ):
+                    self.undecoded += 1
             else:
                 self.skipped_fields += decoded.skipped
                 if isinstance(decoded, Hello):
@@ -170,6 +199,8 @@ class Intake:
                         self._newest.pop((node.address, former), None)
                     self._lives[node.address] = arrival.life
                     self._challenges.settle(node.address, arrival.life)
+                    if outcome.asks:
+                        self.resends.replace(node.address, arrival.life, outcome.asks)
                 elif outcome.report_id is not None:
                     self._note_newest(arrival)
                     self._on_commit(outcome.report_id, decoded)
@@ -179,8 +210,30 @@ class Intake:
             else:
                 route.counters.refused[verdict] += 1
         if verdict in (COMMITTED, DUPLICATE):
-            seconds = int(self._clock.utc()) if self._clock.synchronised() else None
-            route.send(self._sealer.seal(node, arrival.life, Ack(outcome.top, outcome.numbers, seconds)))
+            self._acknowledge(node, arrival.life, route, outcome)
+        route.settle(verdict != FAILED)
+
+    def _acknowledge(self, node: Node, life: bytes, route: Route, outcome: Outcome) -> None:
+        """The ack, and after it what a node of a restored store is asked for, or else a command."""
+        seconds = int(self._clock.utc()) if self._clock.synchronised() else None
+        ask = self.resends.due(node.address, life, time.monotonic())
+        downlink: Any = None
+        if ask is not None:
+            downlink = resends.command(ask, outcome.top, seconds)
+        elif self.downlinks is not None:
+            downlink = self.downlinks.spoke(node, life, outcome.top, route)
+        ack = Ack(outcome.top, outcome.numbers, seconds, more=downlink is not None)
+        route.send(self.seal(node, life, ack))
+        if downlink is not None:
+            route.send(self.seal(node, life, downlink))
+
+    def life_of(self, address: int) -> bytes | None:
+        """The confirmed life of a node."""
+        return self._lives.get(address)
+
+    def seal(self, node: Node, life: bytes, message: Any) -> bytes:
+        """A downlink frame to one life of a node."""
+        return self._sealer.seal(node, life, message)
 
     def _note_newest(self, arrival: Arrival) -> None:
         """Remember what the next short report of this life is resolved from."""

@@ -80,6 +80,12 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
         "unstorable": health.unstorable,
         "last_unstorable": health.last_unstorable,
         "last_commit_ms": round(health.last_commit_ms, 2),
+        "checked": health.checked,
+        "written_bytes": health.written_bytes,
+        "failed_chores": health.failed_chores,
+        "last_failed_chore": health.last_failed_chore,
+        "room": asdict(gateway.store.chores.room),
+        "folds": {"failures": gateway.store.folds.failures, "last_error": gateway.store.folds.last_error},
         "synchronous": gateway.config.store.synchronous,
     }
     return out
@@ -164,6 +170,9 @@ def plain(status: dict[str, Any], now: float) -> str:
         f"store     {store['records']} records in {store['reports']} reports, {_size(store['bytes'])}, "
         f"{_size(store['disk_free_bytes'])} free, {store['undecoded']} undecoded, {store['gaps_declared']} gaps"
     )
+    if store["restored"]:
+        why, missing = store["restored"]["why"], store["restored"]["nodes_not_back"]
+        lines.append(f"            RESTORED: {why}; {missing} nodes not back yet")
     writer, intake = store.get("writer", {}), status.get("intake", {})
     if writer.get("failing"):
         lines.append(f"            NOT STORING: {writer['failing']}; nothing is acknowledged until it works again")
@@ -176,7 +185,11 @@ def plain(status: dict[str, Any], now: float) -> str:
     for reason, count in store["undecoded_reasons"].items():
         lines.append(f"            undecoded: {count} {reason}")
     for gap in store["gaps"][:MAX_LISTED]:
-        lines.append(f"            gap: node {gap['node']}, {gap['count']} records from index {gap['first']}")
+        kind = "declared" if gap["declared"] else "missing"
+        lines.append(
+            f"            gap: node {gap['node']}, {gap['count']} records from index {gap['first']}, "
+            f"{kind} since {_span(now - gap['since_ms'] / 1000)}"
+        )
     for name, task in status.get("tasks", {}).items():
         if task["failures"]:
             lines.append(f"task      {name}: failed {task['failures']} times, last {task['last_error']}")

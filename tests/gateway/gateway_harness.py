@@ -95,6 +95,9 @@ class Air:
         self.sent.append(frame)
         return True
 
+    def settle(self, kept: bool) -> None:
+        pass
+
     def settled(self) -> int:
         counters = self.counters
         return counters.committed + counters.challenged + counters.refused.total()

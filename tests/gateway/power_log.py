@@ -92,7 +92,14 @@ class _File:
 class PowerCut:
     """Replays calls; `advance` to a place in the log, then `files` as a cut there would leave them."""
 
-    def __init__(self, calls: list[Call], folder: Path, wanted: Iterator[str] | tuple[str, ...]):
+    def __init__(
+        self,
+        calls: list[Call],
+        folder: Path,
+        wanted: Iterator[str] | tuple[str, ...],
+        before: dict[str, bytes] | None = None,
+    ):
+        """wanted: names of the files to rebuild. before: what was on the disk of them when the log began."""
         self._folder = str(folder)
         self._wanted = {f"{folder}/{name}" for name in wanted}
         steps = [(call.end, 1, call) for call in calls] + [
@@ -100,7 +107,9 @@ class PowerCut:
         ]
         self._steps = sorted(steps, key=lambda step: step[:2])
         self._at = 0
-        self._files: dict[str, _File] = {}
+        self._files: dict[str, _File] = {
+            f"{folder}/{name}": _File(bytearray(content), on_disk=True) for name, content in (before or {}).items()
+        }
         self._covered: dict[int, int] = {}
 
     def advance(self, place: int) -> None:

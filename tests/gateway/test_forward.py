@@ -16,6 +16,7 @@ from gateway_harness import DEADLINE_S, SITE, START, Broker, Council, Rig, until
 
 from kerbgate import shape, status
 from kerbgate.app import Gateway
+from kerbgate.brokers import read_credentials
 from kerbgate.config import (
     ClockSettings,
     Config,
@@ -23,11 +24,11 @@ from kerbgate.config import (
     OutletSettings,
     StoreSettings,
 )
-from kerbgate.errors import OutletError
+from kerbgate.errors import BrokerError, OutletError
 from kerbgate.forward import Pump, Recent
 from kerbgate.outlets import check_url
 from kerbgate.outlets.base import Link
-from kerbgate.outlets.mqtt import MqttOutlet, _MqttLink, read_credentials
+from kerbgate.outlets.mqtt import MqttOutlet, _MqttLink
 from kerbgate.store import Reader
 
 
@@ -219,7 +220,7 @@ def test_a_row_whose_acknowledgement_is_in_hand_is_not_sent_again(
     ["mqtt:host", "http://host", "mqtt://user:word@host", "mqtt://host/topic", "mqtt://host:99999", "mqtt://", ""],
 )
 def test_a_url_that_is_not_understood_is_an_error(url: str) -> None:
-    with pytest.raises(OutletError) as caught:
+    with pytest.raises(BrokerError) as caught:
         check_url(url)
     assert "mqtt://host:1883" in caught.value.hint and "word" not in caught.value.cause
 
@@ -228,16 +229,16 @@ def test_credentials_come_from_a_private_file(tmp_path: Path) -> None:
     path = tmp_path / "credentials"
     path.write_text("kerb:se:cret\n")
     path.chmod(0o644)
-    with pytest.raises(OutletError, match="read by others"):
+    with pytest.raises(BrokerError, match="read by others"):
         read_credentials(path)
     path.chmod(0o600)
     assert read_credentials(path) == ("kerb", "se:cret")
     for bad in ("", "user", ":x", "a:b\nc:d"):
         path.write_text(bad)
-        with pytest.raises(OutletError) as caught:
+        with pytest.raises(BrokerError) as caught:
             read_credentials(path)
         assert caught.value.cause.endswith("is not one line user:password")
-    with pytest.raises(OutletError):
+    with pytest.raises(BrokerError):
         MqttOutlet(OutletSettings("c", "mqtt://h", credentials=tmp_path / "none"), "id")
 
 

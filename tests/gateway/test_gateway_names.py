@@ -10,7 +10,7 @@ def test_public_names_are_these() -> None:
     assert outlets.__all__ == ["Link", "Outlet", "check_url", "open_outlet"]
     assert store.__all__ == [
         "CLOSED_LIFE", "COMMITTED", "DUPLICATE", "FAILED", "REPLAYED", "UNKNOWN_LIFE",
-        "Arrival", "HelloFacts", "Outcome", "Reader", "Store", "StoredReport",
+        "Arrival", "Fold", "HelloFacts", "Layer", "NewReport", "Outcome", "Reader", "Store", "StoredReport",
     ]  # fmt: skip
 
 

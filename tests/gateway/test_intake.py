@@ -11,7 +11,7 @@ from gateway_harness import START, Rig, add_node
 
 from kerbgate import decoding, intake, shape
 from kerbgate.store import Reader
-from kerbgate.store.items import HelloFacts, Outcome
+from kerbgate.store.items import HelloFacts, Outcome, Reading
 from kerbtools.simulate import SimulatedNode
 from kerbwire import frame, messages, seal
 from kerbwire.channels import FILL
@@ -284,15 +284,15 @@ def test_law_5_an_undecoded_report_and_hello_are_decoded_after_an_upgrade(rig: R
     rig.send(sealed(node, b"\x82\x07\xa0"))
     rig.send(sealed(node, b"\x82\x06\xa0"))
 
-    def newer(message: bytes) -> tuple[int, int, int] | HelloFacts | str:
+    def newer(message: bytes, near: tuple[int, int] | None = None) -> Reading | HelloFacts | str:
         if message == b"\x82\x07\xa0":
-            return 100, 4, START
-        return HelloFacts(False, 0, ((40, 2),)) if message == b"\x82\x06\xa0" else decoding.read_again(message)
+            return decoding.reading(Report([Record(100 + i, START, {FILL: 5}) for i in range(4)]))
+        return HelloFacts(False, 0, ((40, 2),)) if message == b"\x82\x06\xa0" else decoding.read_again(message, near)
 
     rig.restart(decode=newer)
-    assert rig.query("SELECT state, first, count FROM report") == [("decoded", 100, 4), ("decoded", None, None)]
+    assert rig.query("SELECT state, first, count FROM report") == [("decoded", None, None), ("decoded", 100, 4)]
     assert rig.query("SELECT first, last FROM committed") == [(100, 103)]
-    assert rig.query("SELECT report_id FROM outbox") == [(1,)]
+    assert rig.query("SELECT report_id FROM outbox") == [(3,)]
     assert rig.query("SELECT first, count FROM gap") == [(40, 2)]
 
 

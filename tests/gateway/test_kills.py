@@ -1,4 +1,7 @@
-"""The gateway is killed with SIGKILL at random moments under load: nothing acknowledged or taken is lost or doubled."""
+"""The gateway is killed with SIGKILL at random moments under load: nothing acknowledged or taken is lost or doubled.
+
+The uplink is up, down, or frozen: a broker that takes what is sent to it and answers nothing (SIGSTOP).
+"""
 
 import random
 from pathlib import Path
@@ -6,19 +9,20 @@ from pathlib import Path
 import pytest
 from gateway_harness import START, Broker, Council, GatewayProcess, Street, closing_all, taken_ids, until
 
-KILLS = 20
+KILLS = 17  # with each state of the uplink: 51 in all
 SOAK_KILLS = 300
 NODES = 6
+UPLINKS = ("up", "down", "frozen")
 
 
-@pytest.mark.parametrize("uplink", ["up", "down"])
-def test_twenty_kills_lose_and_double_nothing(tmp_path: Path, uplink: str, broker: Broker, council: Council) -> None:
+@pytest.mark.parametrize("uplink", UPLINKS)
+def test_fifty_kills_lose_and_double_nothing(tmp_path: Path, uplink: str, broker: Broker, council: Council) -> None:
     kill_and_count(tmp_path, uplink, broker, council, KILLS)
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(1800)
-@pytest.mark.parametrize("uplink", ["up", "down"])
+@pytest.mark.parametrize("uplink", UPLINKS)
 def test_hundreds_of_kills_lose_and_double_nothing(
     tmp_path: Path, uplink: str, broker: Broker, council: Council
 ) -> None:
@@ -29,6 +33,8 @@ def kill_and_count(tmp_path: Path, uplink: str, broker: Broker, council: Council
     rng = random.Random(f"kills {uplink}")
     if uplink == "down":
         broker.stop()
+    elif uplink == "frozen":
+        broker.freeze()
     gateway = GatewayProcess(tmp_path, inlets=[], broker_port=broker.port)
     nodes = gateway.register(range(1, NODES + 1))
     street = Street(nodes)
@@ -53,6 +59,8 @@ def kill_and_count(tmp_path: Path, uplink: str, broker: Broker, council: Council
             gateway.kill()
         if uplink == "down":
             broker.start()
+        elif uplink == "frozen":
+            broker.thaw()
         gateway.start()
         assert street.run(lambda: not any(node.waiting for node in nodes), 60), "a node could not deliver what it has"
         taken = taken_ids(nodes)

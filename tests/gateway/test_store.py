@@ -212,7 +212,7 @@ def test_a_second_process_is_refused(desk: Desk) -> None:
 def test_a_store_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite"
     with contextlib.closing(sqlite3.connect(path)) as db:
-        db.execute(f"PRAGMA user_version={schema.VERSION + 1}")
+        db.execute(f"PRAGMA user_version={schema.version() + 1}")
     with pytest.raises(StoreTooNew) as caught:
         Desk(path)
     assert "install the version" in caught.value.hint
@@ -232,7 +232,7 @@ def test_every_migration_step_is_applied_once_and_in_order(tmp_path: Path) -> No
         before = db.execute("SELECT value FROM meta").fetchall()
         schema.migrate(db)
         assert db.execute("SELECT value FROM meta").fetchall() == before
-        assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION,)
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.version(),)
 
 
 def test_a_full_disk_acknowledges_nothing_and_recovers_by_itself(tmp_path: Path) -> None:
@@ -417,7 +417,7 @@ def test_windows_and_ranges_follow_a_simple_model(transactions: list[list[tuple[
     """Against sets of numbers and indices; caches are dropped, and transactions rolled back, at random."""
     with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         schema.migrate(db)
-        books = Books(db, ["council"])
+        books = Books(db, ["council"], decoding.read_again)
         db.execute("BEGIN")
         assert books.take(hello(0)).verdict == COMMITTED
         books.flush()
@@ -437,7 +437,7 @@ def test_windows_and_ranges_follow_a_simple_model(transactions: list[list[tuple[
                     numbers.add(seq)
                     indices |= new
                     assert outcome.top == max(numbers)
-            books.flush()
+            books.finish()
             if fails:
                 db.execute("ROLLBACK")
                 books.forget()

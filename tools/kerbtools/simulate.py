@@ -3,13 +3,16 @@
 It does no I/O and reads no clock: frames come out of `next_frame`, frames go into `feed`, time is handed in. It keeps
 what a node keeps over a reset (life, numbers, records not yet acknowledged) and follows the laws of PROTOCOL.md: it
 sends nothing but hello until its life is confirmed, never uses a number twice, removes exactly the records of the
-reports that an ack lists, and sends what is left again in a new report.
+reports that an ack lists, and sends what is left again in a new report. What was acknowledged stays in its ring until
+it is overwritten, and is sent again when a `resend` command asks for it.
 """
 
 import random
 from collections import deque
 
 from kerbwire import channels, frame, messages, seal
+from kerbwire.commands import IGNORE, OBEY, Commands
+from kerbwire.controls import APPLIED, RESEND, UNSUPPORTED, Command, Config, Result
 from kerbwire.errors import WireError
 from kerbwire.messages import Ack, Challenge, Hello, Record
 from kerbwire.window import NEW, Window
@@ -22,7 +25,7 @@ class SimulatedNode:
     """One node. Address and secret as in the registry; everything random comes from `seed`.
 
     near: (index, UTC seconds) of the newest record that it knows to be committed. batch: records a report.
-    hello_after: reports without an ack until it says hello again.
+    hello_after: reports without an ack until it says hello again. ring: acknowledged records that it still holds.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class SimulatedNode:
         batch: int = 24,
         epoch: int = 0,
         hello_after: int = 3,
+        ring: int = 0,
     ):
         self.address = address
         self.batch = batch
@@ -47,6 +51,7 @@ class SimulatedNode:
         self._role = role
         self._epoch = epoch
         self._hello_after = hello_after
+        self._ring: deque[Record] = deque(maxlen=ring)
         self._random = random.Random(seed)  # noqa: S311
         self._distance_mm = 1200
         self._begin_life()
@@ -60,6 +65,9 @@ class SimulatedNode:
         self._next_number = 0
         self._next_index = 0
         self._outbox: deque[Record] = deque()
+        self._ring.clear()
+        self._commands = Commands()
+        self._results: deque[Result] = deque()
         self.near: tuple[int, int] | None = None
         self._sent: dict[int, tuple[int, ...]] = {}
         self.boots = 0
@@ -105,6 +113,8 @@ class SimulatedNode:
         """
         if self._must_say_hello or not self.confirmed:
             return self._hello()
+        if self._results:
+            return self._seal(messages.encode(self._results.popleft()), ())
         if not self._outbox:
             return None
         self._unanswered += 1
@@ -132,7 +142,7 @@ class SimulatedNode:
             message = messages.decode(key.open(data, header), frame.DOWN)
         except WireError:
             return False
-        if not isinstance(message, Ack | Challenge) or message.echo < self._first_number:
+        if not isinstance(message, Ack | Challenge | Command | Config) or message.echo < self._first_number:
             return False
         if header.context != self._instance:
             if message.echo <= self._echo:  # an instance that was replaced does not come back
@@ -145,9 +155,37 @@ class SimulatedNode:
         if isinstance(message, Challenge):
             self._challenge = message.challenge
             self._must_say_hello = True
+        elif isinstance(message, Command | Config):
+            self._obey(message)
         else:
             self._acknowledged(message)
         return True
+
+    def _obey(self, command: Command | Config) -> None:
+        """Law 6, without a clock: only the seconds that remain end a command. A config says none: it has come now."""
+        if isinstance(command, Command):
+            verdict, status, detail = self._commands.offer(command.ident, command.expiry, command.remaining, None)
+        else:
+            verdict, status, detail = self._commands.offer(command.ident, 0, 1, None)
+        if verdict == OBEY:
+            self._commands.begin(command.ident)
+            status, detail = self.act(command)
+            self._commands.finish(command.ident, status, detail)
+        if verdict != IGNORE:
+            self._results.append(Result(command.ident, status, detail))
+
+    def act(self, command: Command | Config) -> tuple[int, int | None]:
+        """Do what is asked, once; returns status and detail. Here: `resend` of what the ring still holds."""
+        if not isinstance(command, Command) or command.operation != RESEND:
+            return UNSUPPORTED, None
+        first, count = command.arguments
+        again = [record for record in self._ring if first <= record.index < first + count]
+        held = {record.index for record in again}
+        self._ring = deque((r for r in self._ring if r.index not in held), self._ring.maxlen)
+        self._outbox = deque(sorted([*again, *self._outbox], key=lambda record: record.index))
+        self.committed -= held
+        self.near = None  # the gateway has lost what it was taken from
+        return APPLIED, len(again)
 
     def _acknowledged(self, ack: Ack) -> None:
         if ack.echo == self._next_number - 1:
@@ -166,6 +204,8 @@ class SimulatedNode:
                 self._must_say_hello = False
                 self._challenge = None
             self.committed.update(indices)
+            if self._ring.maxlen:
+                self._ring.extend(record for record in self._outbox if record.index in indices)
             newest = [record for record in self._outbox if indices and record.index == indices[-1]]
             if newest and (self.near is None or newest[0].index > self.near[0]):
                 self.near = (newest[0].index, newest[0].time)

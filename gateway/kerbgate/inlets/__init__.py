@@ -1,15 +1,17 @@
 """Inlets: links from nodes, each opened from one string.
 
 serial:/dev/ttyACM0?baud=115200    a USB port, RS-485, or a radio modem; /dev/... alone means the same
+mqtt://host:1883/site              nodes on Wi-Fi or a cellular network, through a broker; mqtts: over TLS
 """
 
 from kerbgate.errors import InletError
 from kerbgate.inlets.base import Counters, Inlet, Route, Take, parse_url
+from kerbgate.inlets.mqtt import MqttInlet
 from kerbgate.inlets.serial import SerialInlet
 
 __all__ = ["Counters", "Inlet", "Route", "Take", "open_inlet"]
 
-_SCHEMES = {"serial": SerialInlet.from_url}
+_SCHEMES = {"serial": SerialInlet.from_url, "mqtt": MqttInlet.from_url, "mqtts": MqttInlet.from_url}
 
 
 def open_inlet(url: str) -> Inlet:

@@ -34,6 +34,13 @@ class Route(Protocol):
         """Queue a frame; False, and counted, when the link is down or its buffer is full. Never waits."""
         ...
 
+    def settle(self, kept: bool) -> None:
+        """The frame that came this way was committed, known or refused (kept), or could not be taken for now.
+
+        Called once for each frame, after the commit. A link that acknowledges by itself, as MQTT does, does it here.
+        """
+        ...
+
 
 class Take(Protocol):
     """Where an inlet hands its frames: the intake."""

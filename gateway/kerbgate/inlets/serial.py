@@ -59,6 +59,9 @@ class SerialInlet:
         self.counters.sent += 1
         return True
 
+    def settle(self, kept: bool) -> None:
+        """A serial line acknowledges nothing by itself: a node sends again what no ack names."""
+
     async def _session(self, intake: Take) -> None:
         """From opening the port until it is lost. InletError when it cannot be opened."""
         try:

@@ -1,17 +1,20 @@
 """Outlets: council systems that documents are forwarded to, each opened from its settings.
 
-mqtt://host:1883    MQTT 5, or 3.1.1 with a broker that speaks nothing newer; QoS 1
+mqtt://host:1883     MQTT 5, or 3.1.1 with a broker that speaks nothing newer; QoS 1
+mqtts://host:8883    the same over TLS, with a client certificate if one is set
 """
 
+from kerbgate import brokers
 from kerbgate.config import OutletSettings
+from kerbgate.errors import BrokerError
 from kerbgate.outlets.base import Link, Outlet
-from kerbgate.outlets.mqtt import MqttOutlet, parse_address
+from kerbgate.outlets.mqtt import MqttOutlet
 
 __all__ = ["Link", "Outlet", "check_url", "open_outlet"]
 
 
 def open_outlet(settings: OutletSettings, identifier: str) -> Outlet:
-    """The outlet that settings name; OutletError for a URL or a credentials file that cannot be used.
+    """The outlet that settings name; BrokerError for a URL or a credentials file that cannot be used.
 
     identifier: what this gateway calls itself there, the same after each restart.
     """
@@ -20,5 +23,8 @@ def open_outlet(settings: OutletSettings, identifier: str) -> Outlet:
 
 
 def check_url(url: str) -> None:
-    """OutletError for a URL that no outlet understands."""
-    parse_address(url)
+    """BrokerError for a URL that no outlet understands."""
+    if brokers.parse_address(url).path:
+        raise BrokerError(
+            f"the outlet's URL {url} has a path", "write it as mqtt://host:1883; topics belong into prefix ="
+        )

@@ -8,54 +8,47 @@ usually sooner. Every failure ends the connection; what was not acknowledged is 
 
 import asyncio
 import contextlib
-import logging
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from kerbgate import brokers
+from kerbgate.brokers import KEEPALIVE_S, REFUSED, UNSUPPORTED_VERSION
 from kerbgate.config import OutletSettings
 from kerbgate.errors import OutletError
 from kerbgate.outlets.base import Link
 
-KEEPALIVE_S = 15
-DEFAULT_PORT = 1883
-MAX_CREDENTIALS = 1024  # bytes of a file with one line user:password
-
-REFUSED = 0x80  # MQTT 5, section 2.4: reason codes from here on are refusals
 NO_SUBSCRIBERS = 0x10  # acknowledged, but nobody has subscribed to this topic
-UNSUPPORTED_VERSION = 0x84  # what paho makes of it, too, when a broker of 3.1.1 refuses MQTT 5
 OLD_BROKER = "the broker does not speak MQTT 5: a document that its access list denies is lost there unnoticed"
 NOBODY = "nobody has subscribed: the broker acknowledges the documents and drops them"
-
-_quiet = logging.getLogger("kerbgate.outlets.mqtt.client")
-_quiet.setLevel(logging.CRITICAL)  # the client warns of each connection loss; status says it once
 
 
 class MqttOutlet:
     """A broker. `name` is the outlet's name in the configuration."""
 
     def __init__(self, settings: OutletSettings, identifier: str):
-        """OutletError if the URL or the credentials file cannot be used."""
+        """BrokerError if the URL, the credentials or a certificate cannot be used."""
         self.name = settings.name
-        self._host, self._port = parse_address(settings.url)
+        self._address = brokers.parse_address(settings.url)
         self._settings = settings
         self._identifier = identifier
-        self._user, self._password = read_credentials(settings.credentials) if settings.credentials else (None, None)
+        self._user, self._password = (
+            brokers.read_credentials(settings.credentials) if settings.credentials else (None, None)
+        )
+        self._tls = brokers.tls_context(
+            self._address, brokers.Certificates(settings.authority, settings.certificate, settings.key)
+        )
 
     def connect(self) -> AbstractAsyncContextManager[Link]:
         return self._connection()
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Link]:
-        where = f"{self._host}:{self._port}"
+        where = str(self._address)
         try:
             client, link = await self._connect(aiomqtt.ProtocolVersion.V5, where)
         except _OldBroker:
@@ -66,14 +59,14 @@ class MqttOutlet:
             with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
                 async with asyncio.timeout(self._settings.timeout_s):
                     await client.__aexit__(None, None, None)
-            _abandon(client)
+            brokers.abandon(client)
 
     async def _connect(self, protocol: aiomqtt.ProtocolVersion, where: str) -> "tuple[aiomqtt.Client, _MqttLink]":
         """_OldBroker if the broker does not speak this version; OutletError for anything else."""
         newer = protocol == aiomqtt.ProtocolVersion.V5
         client = aiomqtt.Client(
-            self._host,
-            self._port,
+            self._address.host,
+            self._address.port,
             username=self._user,
             password=self._password,
             identifier=self._identifier,
@@ -83,7 +76,8 @@ class MqttOutlet:
             timeout=self._settings.timeout_s,
             max_inflight_messages=self._settings.window,
             max_queued_incoming_messages=16,  # nothing is subscribed; a broker that sends all the same is not kept
-            logger=_quiet,
+            tls_context=self._tls,
+            logger=brokers.quiet,
         )
         link = _MqttLink(client, where, self._settings, None if newer else OLD_BROKER)
         try:
@@ -91,8 +85,8 @@ class MqttOutlet:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 await client.__aenter__()
         except (aiomqtt.MqttError, OSError, TimeoutError) as error:
-            _abandon(client)
-            if newer and isinstance(error, aiomqtt.MqttCodeError) and _code(error.rc) == UNSUPPORTED_VERSION:
+            brokers.abandon(client)
+            if newer and isinstance(error, aiomqtt.MqttCodeError) and brokers.code_of(error.rc) == UNSUPPORTED_VERSION:
                 raise _OldBroker from error
             raise OutletError(
                 f"no connection to the broker {where}: {error or 'it does not answer'}",
@@ -134,7 +128,7 @@ class _MqttLink:
                 ) from error
         if code >= REFUSED:
             raise OutletError(
-                f"the broker {self._where} refused a document: {_reason(code)}",
+                f"the broker {self._where} refused a document: {brokers.reason_of(code)}",
                 f"readings are kept; let this gateway's user write to {topic} in the broker's access list",
             )
         if self.warning != OLD_BROKER:
@@ -155,7 +149,7 @@ class _MqttLink:
     def _acknowledged(self, client: object, userdata: object, mid: int, code: ReasonCode, *_: object) -> None:
         waits = self._waiting.get(mid)
         if waits is not None and not waits.done():
-            waits.set_result(_code(code))
+            waits.set_result(brokers.code_of(code))
 
     def _connected(
         self, client: Any, userdata: Any, flags: Any, code: ReasonCode, properties: Properties | None = None
@@ -177,55 +171,3 @@ class _MqttLink:
         raise OutletError(
             f"the connection to the broker {self._where} ended: {cause}", "readings are kept until it is back"
         )
-
-
-def _code(code: "ReasonCode | int | None") -> int:
-    return code.value if isinstance(code, ReasonCode) else code or 0
-
-
-def _reason(code: int) -> str:
-    try:
-        return f"{ReasonCode(PacketTypes.PUBACK, identifier=code)} (0x{code:02x})"
-    except KeyError:
-        return f"reason 0x{code:02x}"
-
-
-def _abandon(client: aiomqtt.Client) -> None:
-    """Close the socket of a client that is done with. aiomqtt leaves it open when a broker is silent."""
-    sock = client._client.socket()  # pyright: ignore[reportPrivateUsage]
-    if isinstance(sock, socket.socket) and sock.fileno() >= 0:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sock.fileno())
-        loop.remove_writer(sock.fileno())
-        sock.close()
-
-
-def parse_address(url: str) -> tuple[str, int]:
-    """(host, port) of mqtt://host:port; OutletError for anything that is not understood."""
-    hint = "write it as mqtt://host:1883; user and password belong into a credentials file"
-    try:
-        parts = urlsplit(url)
-        port = parts.port or DEFAULT_PORT
-    except ValueError as error:
-        raise OutletError(f"the outlet's URL cannot be read: {error}", hint) from error
-    if parts.scheme != "mqtt" or not parts.hostname or parts.username or parts.password:
-        raise OutletError("the outlet's URL is not of the form mqtt://host:port", hint)
-    if parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise OutletError(f"the outlet's URL mqtt://{parts.hostname}:{port} has parts that are not understood", hint)
-    return parts.hostname, port
-
-
-def read_credentials(path: Path) -> tuple[str, str]:
-    """User and password from a file that only its owner can read."""
-    try:
-        with path.open("rb") as file:
-            mode = path.stat().st_mode
-            text = file.read(MAX_CREDENTIALS + 1).decode().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise OutletError(f"the credentials file {path} cannot be read: {error}", "check its path and owner") from error
-    if mode & 0o077:
-        raise OutletError(f"the credentials file {path} can be read by others", f"run: chmod 600 {path}")
-    user, colon, password = text.partition(":")
-    if not colon or not user or "\n" in text or len(text) > MAX_CREDENTIALS:
-        raise OutletError(f"the credentials file {path} is not one line user:password", "write just that line")
-    return user, password

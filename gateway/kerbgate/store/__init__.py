@@ -3,6 +3,7 @@
 STORE.md says what is durable when. One SQLite file in WAL mode; one thread writes it.
 """
 
+from kerbgate.store.folds import Fold
 from kerbgate.store.items import (
     CLOSED_LIFE,
     COMMITTED,
@@ -12,9 +13,11 @@ from kerbgate.store.items import (
     UNKNOWN_LIFE,
     Arrival,
     HelloFacts,
+    NewReport,
     Outcome,
     StoredReport,
 )
+from kerbgate.store.quota import Layer
 from kerbgate.store.reader import Reader
 from kerbgate.store.store import Store
 
@@ -26,7 +29,10 @@ __all__ = [
     "REPLAYED",
     "UNKNOWN_LIFE",
     "Arrival",
+    "Fold",
     "HelloFacts",
+    "Layer",
+    "NewReport",
     "Outcome",
     "Reader",
     "Store",

@@ -9,7 +9,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import cast
 
-from kerbgate.store import ranges
+from kerbgate.store import aside, asks, ranges, spans
+from kerbgate.store.aside import Aside, Decode
+from kerbgate.store.folds import Folds
 from kerbgate.store.items import (
     CLOSED_LIFE,
     COMMITTED,
@@ -17,16 +19,32 @@ from kerbgate.store.items import (
     OUT_OF_ORDER,
     REPLAYED,
     UNKNOWN_LIFE,
+    Answered,
     Arrival,
+    Change,
     HelloFacts,
+    NewReport,
     Outcome,
+    Reading,
+    StoredReport,
+    answers_nothing,
 )
+from kerbgate.store.spans import Span
 from kerbwire import gateway_end
+from kerbwire.messages import Report
 from kerbwire.window import Window
 
 ACK_NUMBERS = 8  # sequence numbers an ack lists: an ack lost or late costs no resend of the last eight reports
 MAX_BOOKS = 20_000  # lives kept in memory, about 0.4 KB each: a full district of 10,000 nodes and as many old lives
-STEP_BACK_S = 86_400  # a node's clock may be set back by less; a short time resolved wrongly is off by 45 days
+
+_REPORT = (
+    "INSERT INTO report (report_id, life_id, epoch, seq, received, synchronised, first, count, message, fresh, state,"
+    " reason, time, keep) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+)
+_TAIL = (
+    "INSERT INTO committed (life_id, first, last, since, first_time, last_time) VALUES (?,?,?,?,?,?)"
+    " ON CONFLICT DO UPDATE SET last=excluded.last, last_time=excluded.last_time"
+)
 
 
 class _Book:
@@ -38,24 +56,46 @@ class _Book:
         self.life_id = life_id
         self.closed = closed
         self.windows: dict[int, Window] = {}
-        self.tail: ranges.Range | None = None
+        self.tail: Span | None = None
         self.newest: tuple[int, int] | None = None  # (index, UTC seconds)
 
 
 class Books:
     """One writer's view of the store. Every method runs inside a transaction that the caller opens and commits."""
 
-    def __init__(self, db: sqlite3.Connection, outlets: Sequence[str]):
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        outlets: Sequence[str],
+        decode: Decode,
+        folds: Folds | None = None,
+        restored: bool = False,
+        answered: Answered = answers_nothing,
+    ):
         self._db = db
+        self._answered = answered
         self._outlets = tuple(outlets)
+        self._decode = decode
+        self._folds = folds or Folds(())
+        self._restored = restored
         self._books: OrderedDict[tuple[int, bytes], _Book] = OrderedDict()
         self._next_report = 0
         self._windows: dict[tuple[int, int], tuple[Window, int]] = {}
-        self._tails: dict[tuple[int, int], int] = {}
+        self._tails: dict[tuple[int, int], Span] = {}
         self._newest: dict[int, tuple[int, int]] = {}
         self._reports: list[tuple[object, ...]] = []
         self._waiting: list[tuple[str, int]] = []
+        self._new: list[NewReport] = []
         self.forget()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self._db
+
+    @property
+    def last_report(self) -> int:
+        """The highest report id that was given out."""
+        return self._next_report - 1
 
     def forget(self) -> None:
         """Drop every cache: after a rollback the file is the only truth."""
@@ -65,11 +105,17 @@ class Books:
         self._newest.clear()
         self._reports.clear()
         self._waiting.clear()
+        self._new.clear()
+        self._folds.forget()
+        self._aside = Aside(self._db)
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name='report'").fetchone()
         self._next_report = (row[0] if row else 0) + 1
 
-    def take(self, arrival: Arrival) -> Outcome:
+    def take(self, arrival: Arrival | Change) -> Outcome:
         """Judge one arrival and, if it is new, book it. Anything but COMMITTED changes nothing."""
+        if isinstance(arrival, Change):
+            arrival.apply(self._db)
+            return Outcome(COMMITTED)
         book = self._book(arrival.node, arrival.life)
         confirms = arrival.hello is not None and arrival.hello.confirm
         window = book.windows.get(arrival.epoch) if book is not None else None
@@ -86,23 +132,38 @@ class Books:
             window = book.windows[arrival.epoch] = Window(floor=seq)
         window.accept(seq)
         self._windows[book.life_id, arrival.epoch] = (window, arrival.received_ms)
-        report_id = aside = None
+        outcome = Outcome(COMMITTED, _numbers(window, seq), window.top)
         if arrival.hello is not None:
             self._hello(book.life_id, arrival, arrival.hello)
+            if self._restored and verdict == gateway_end.OPEN_LIFE:
+                self.flush()
+                outcome.asks = asks.begin(self._db, book.life_id, arrival.hello.next_index, arrival.received_ms)
+        elif arrival.answer is not None and (
+            asks.answered(self._db, book.life_id, *arrival.answer) or self._answered(self._db, arrival)
+        ):
+            pass
         elif arrival.reason is not None:
-            self._add_report(book.life_id, arrival, None, arrival.reason)
-        elif arrival.short and not _in_order(arrival, book.newest):
-            aside = OUT_OF_ORDER
-            self._add_report(book.life_id, arrival, None, aside)
+            self._put_aside(book, arrival, arrival.reason)
+        elif arrival.short:
+            self._short(book, arrival, outcome)
         else:
-            report_id = self._report(book, arrival)
-        return Outcome(COMMITTED, _numbers(window, seq), window.top, report_id, aside)
+            outcome.report_id = self._report(book, arrival)
+        if self._aside.due(book.life_id):
+            self._retry(book.life_id)
+        return outcome
+
+    def finish(self) -> None:
+        """Write what was gathered and bring the folds up to it; the caller commits."""
+        self.flush()
+        if self._new:
+            new, self._new = self._new, []
+            self._folds.apply(self._db, new)
 
     def flush(self) -> None:
-        """Write what `take` gathered; the caller commits."""
+        """Write what `take` gathered."""
         db = self._db
         if self._reports:
-            db.executemany("INSERT INTO report VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)", self._reports)
+            db.executemany(_REPORT, self._reports)
             self._reports.clear()
         if self._waiting:
             db.executemany("INSERT INTO outbox (outlet, report_id) VALUES (?,?)", self._waiting)
@@ -119,8 +180,11 @@ class Books:
             self._windows.clear()
         if self._tails:
             db.executemany(
-                "INSERT INTO committed VALUES (?,?,?) ON CONFLICT DO UPDATE SET last=excluded.last",
-                [(life_id, first, last) for (life_id, first), last in self._tails.items()],
+                _TAIL,
+                [
+                    (life_id, tail.first, tail.last, tail.since, tail.first_time, tail.last_time)
+                    for (life_id, _), tail in self._tails.items()
+                ],
             )
             self._tails.clear()
         if self._newest:
@@ -140,25 +204,42 @@ class Books:
         """Count one more failed attempt for (outlet, report_id) rows."""
         self._db.executemany("UPDATE outbox SET attempts=attempts+1 WHERE outlet=? AND report_id=?", rows)
 
-    def decoded_late(self, report_id: int, life_id: int, first: int, count: int, time: int) -> None:
-        """An undecoded row could be read after all: book its records now, as if it had just come."""
-        self.flush()
-        fresh = self._insert_range(life_id, first, first + count - 1)
-        self._books.clear()  # its tail may have moved
-        mask = ranges.mask(fresh, first, count) if fresh else 0
-        self._db.execute(
-            "UPDATE report SET state='decoded', reason=NULL, first=?, count=?, fresh=?, time=? WHERE report_id=?",
-            (first, count, to_column(mask), time, report_id),
-        )
-        if fresh:
-            self._db.executemany(
-                "INSERT INTO outbox (outlet, report_id) VALUES (?,?)", [(name, report_id) for name in self._outlets]
-            )
+    def late(self, report_id: int, reading: Reading | HelloFacts) -> None:
+        """A row that could not be read, or not be placed, can be now: book it as if it had just come.
 
-    def hello_late(self, report_id: int, life_id: int, facts: HelloFacts, received_ms: int) -> None:
-        """An undecoded row was a hello: keep the gaps that it declared."""
-        self._gaps(life_id, facts, received_ms)
-        self._db.execute("UPDATE report SET state='decoded', reason=NULL WHERE report_id=?", (report_id,))
+        A report gets a new id, since readers of the outbox go forward by it.
+        """
+        self.flush()
+        db = self._db
+        life_id, epoch, seq, received_ms, synchronised, message = db.execute(
+            "SELECT life_id, epoch, seq, received, synchronised, message FROM report WHERE report_id=?", (report_id,)
+        ).fetchone()
+        if isinstance(reading, HelloFacts):
+            self._gaps(life_id, reading, received_ms)
+            db.execute("UPDATE report SET state='decoded', reason=NULL WHERE report_id=?", (report_id,))
+            return
+        node, site, role, life = db.execute(
+            "SELECT node, site, role, life FROM life WHERE life_id=?", (life_id,)
+        ).fetchone()
+        db.execute("DELETE FROM report WHERE report_id=?", (report_id,))
+        book = self._book(node, life)
+        if book is not None:
+            known = (node, site, role, life, epoch, seq, received_ms, bool(synchronised), message)
+            self._report(book, reading.arrival(known))
+            self.flush()
+
+    def _put_aside(self, book: _Book, arrival: Arrival, reason: str) -> None:
+        self._add_report(book.life_id, arrival, None, reason)
+        if reason in aside.REASONS:
+            self._aside.add(book.life_id)
+
+    def _retry(self, life_id: int) -> None:
+        """Try again what was set aside of this life: its neighbours may have come."""
+        self.flush()
+        for report_id, message in self._aside.rows(life_id):
+            reading = aside.read(self._db, life_id, message, self._decode)
+            if reading is not None:
+                self.late(report_id, reading)
 
     def _book(self, node: int, life: bytes) -> _Book | None:
         key = (node, life)
@@ -178,9 +259,7 @@ class Books:
             "SELECT epoch, top, bits, floor FROM window WHERE life_id=?", (row[0],)
         ):
             book.windows[epoch] = Window(top, from_signed(bits), floor)
-        book.tail = db.execute(
-            "SELECT first, last FROM committed WHERE life_id=? ORDER BY first DESC LIMIT 1", (row[0],)
-        ).fetchone()
+        book.tail = spans.top(db, row[0])
         self._books[key] = book
         return book
 
@@ -205,36 +284,51 @@ class Books:
         newest = arrival.newest
         if newest is not None and (book.newest is None or newest[0] > book.newest[0]):
             book.newest = self._newest[book.life_id] = newest
-        tail = book.tail
-        mask = None
-        if tail is None or first > tail[1]:  # the usual case: it continues, or begins above a gap
-            book.tail = (tail[0], last) if tail is not None and first == tail[1] + 1 else (first, last)
-            self._tails[book.life_id, book.tail[0]] = last
+        first_time, last_time = (None, None) if newest is None else (arrival.time, newest[1])
+        tail, mask = book.tail, None
+        if tail is None or first > tail.last:  # the usual case: it continues, or begins above a gap
+            if tail is not None and first == tail.last + 1:
+                tail = Span(tail.first, last, tail.since, tail.first_time, last_time)
+            else:
+                tail = Span(first, last, arrival.received_ms, first_time, last_time)
+            book.tail = self._tails[book.life_id, tail.first] = tail
         else:
             self.flush()
-            fresh = self._insert_range(book.life_id, first, last)
+            fresh = spans.add(self._db, book.life_id, Span(first, last, arrival.received_ms, first_time, last_time))
             if not fresh:
                 return None
             mask = ranges.mask(fresh, first, arrival.count)
-            book.tail = self._db.execute(
-                "SELECT first, last FROM committed WHERE life_id=? ORDER BY first DESC LIMIT 1", (book.life_id,)
-            ).fetchone()
+            book.tail = spans.top(self._db, book.life_id)
         return self._add_report(book.life_id, arrival, mask, None)
 
-    def _insert_range(self, life_id: int, first: int, last: int) -> list[ranges.Range]:
-        """Add first..last to the committed ranges of a life; returns the parts that were new."""
-        db = self._db
-        near: list[ranges.Range] = db.execute(
-            "SELECT first, last FROM committed WHERE life_id=?1 AND first <= ?3 + 1 AND first >= coalesce("
-            "(SELECT max(first) FROM committed WHERE life_id=?1 AND first <= ?2), ?2) ORDER BY first",
-            (life_id, first, last),
-        ).fetchall()
-        fresh = ranges.missing(near, first, last)
-        if fresh:
-            touching = [pair for pair in near if pair[1] >= first - 1]
-            db.executemany("DELETE FROM committed WHERE life_id=? AND first=?", [(life_id, low) for low, _ in touching])
-            db.execute("INSERT INTO committed VALUES (?,?,?)", (life_id, *ranges.merged(touching, first, last)))
-        return fresh
+    def _short(self, book: _Book, arrival: Arrival, outcome: Outcome) -> None:
+        """A report that says the low bits of index and time, which the intake resolved from the newest record.
+
+        That holds above the newest record. A late one may have been written near another: it is resolved from all.
+        """
+        newest = book.newest
+        placed: Arrival | None = arrival
+        if newest is not None and arrival.newest is not None and arrival.time is not None:
+            first, time = arrival.first, arrival.time
+            if first > newest[0]:
+                fits = time > newest[1] - spans.STEP_BACK_S and spans.is_near(first, time, newest)
+                placed = arrival if fits else None
+            else:
+                self.flush()
+                if not spans.missing(self._db, book.life_id, first, first + arrival.count - 1):
+                    return  # sent again, and all of it is known, whatever its times
+                reading = aside.read(self._db, book.life_id, arrival.message, self._decode)
+                if not isinstance(reading, Reading):
+                    placed = None
+                elif (reading.first, reading.time) != (first, time):
+                    placed = reading.arrival(arrival.known)
+        if placed is None:
+            outcome.aside = OUT_OF_ORDER
+            self._put_aside(book, arrival, OUT_OF_ORDER)
+        else:
+            report_id = self._report(book, placed)
+            if placed is arrival:  # else what the intake has decoded is not what was committed
+                outcome.report_id = report_id
 
     def _add_report(self, life_id: int, arrival: Arrival, mask: int | None, reason: str | None) -> int:
         report_id = self._next_report
@@ -255,11 +349,14 @@ class Books:
                 "decoded" if decoded else "undecoded",
                 reason,
                 arrival.time if decoded else None,
+                arrival.keep,
             )
         )
         if decoded:
             for name in self._outlets:
                 self._waiting.append((name, report_id))
+            if self._folds and arrival.report is not None:
+                self._new.append(_new_report(report_id, life_id, arrival, mask, arrival.report))
         return report_id
 
     def _hello(self, life_id: int, arrival: Arrival, facts: HelloFacts) -> None:
@@ -277,13 +374,22 @@ class Books:
         )
 
 
-def _in_order(arrival: Arrival, newest: tuple[int, int] | None) -> bool:
-    """Whether a report's times agree with the newest committed record, the clock's own corrections allowed."""
-    if newest is None or arrival.newest is None or arrival.time is None:
-        return True
-    if arrival.first > newest[0]:
-        return arrival.time > newest[1] - STEP_BACK_S
-    return arrival.newest[0] >= newest[0] or arrival.newest[1] < newest[1] + STEP_BACK_S
+def _new_report(report_id: int, life_id: int, arrival: Arrival, mask: int | None, report: Report) -> NewReport:
+    row = StoredReport(
+        report_id,
+        arrival.node,
+        arrival.site,
+        arrival.role,
+        arrival.life,
+        arrival.received_ms,
+        int(arrival.synchronised),
+        arrival.first,
+        arrival.count,
+        mask,
+        arrival.message,
+        arrival.time,
+    )
+    return NewReport(row, life_id, report)
 
 
 def to_column(mask: int | None) -> "int | bytes | None":

@@ -1,6 +1,10 @@
 """What goes into the store and what comes out of it, as plain data."""
 
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from kerbwire.messages import Report
 
 # The verdicts of the store on an arrival. Only the first two are ever acknowledged.
 COMMITTED = "committed"
@@ -25,13 +29,51 @@ class HelloFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A report as it was read: records first .. first + count - 1, time of the first as the report says it.
+
+    newest: (index, UTC seconds) of its last record, None for uptimes. keep: level changes, which are never thinned.
+    """
+
+    report: Report
+    first: int
+    count: int
+    time: int
+    newest: tuple[int, int] | None
+    keep: bool
+
+    def arrival(self, known: tuple[int, str, str, bytes, int, int, int, bool, bytes]) -> "Arrival":
+        """The frame that it came with. known: Arrival.known."""
+        return Arrival(
+            *known,
+            self.first,
+            self.count,
+            time=self.time,
+            newest=self.newest,
+            keep=self.keep,
+            report=self.report,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A range that a node of a restored store is asked to send again. ident: of the command that asks, for ever."""
+
+    ident: int
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Arrival:
     """A frame that was opened. `message` is its clear text, kept as it came.
 
     count > 0: a decoded report of the records first .. first + count - 1.
     time: of its first record, as the report says it. newest: (index, UTC seconds) of its last record, None for uptimes.
     short: index and time were resolved from the newest record that was committed.
-    hello: a hello. Neither: `reason` says why it could not be decoded (law 5), and it is stored whole.
+    hello: a hello. answer: (id, status) of a node's result. None of these: `reason` says why it could not be decoded
+    (law 5), and it is stored whole.
+    keep: level changes. report: the decoded report, for folds.
     """
 
     node: int
@@ -50,6 +92,34 @@ class Arrival:
     time: int | None = None
     newest: tuple[int, int] | None = None
     short: bool = False
+    keep: bool = False
+    report: Report | None = None
+    answer: tuple[int, int] | None = None
+
+    @property
+    def known(self) -> tuple[int, str, str, bytes, int, int, int, bool, bytes]:
+        """What the frame says whatever its message is read as."""
+        frame = (self.node, self.site, self.role, self.life, self.epoch, self.seq)
+        return (*frame, self.received_ms, self.synchronised, self.message)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something else to commit between frames. apply: its owner's statements, in the writer's thread and transaction.
+
+    It may run twice, the first time undone. What it raises fails this change alone. received_ms: UTC, Unix ms.
+    """
+
+    apply: Callable[[sqlite3.Connection], None]
+    received_ms: int
+
+
+Answered = Callable[[sqlite3.Connection, Arrival], bool]  # in a frame's transaction: whether its result is to this
+
+
+def answers_nothing(connection: sqlite3.Connection, arrival: Arrival) -> bool:
+    """The Answered of a store without commands."""
+    return False
 
 
 @dataclass(slots=True)
@@ -58,7 +128,7 @@ class Outcome:
 
     numbers: the newest committed sequence numbers of this (node, life), the arrival's own among them. top: the highest.
     report_id: the row whose new records wait for the outlets, or None if nothing in it was new. aside: why a report
-    that was decoded is set aside all the same.
+    that was decoded is set aside all the same. asks: what this node shall be asked for, from now on.
     """
 
     verdict: str
@@ -66,6 +136,7 @@ class Outcome:
     top: int = -1
     report_id: int | None = None
     aside: str | None = None
+    asks: tuple[Ask, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,3 +163,29 @@ class StoredReport:
     def near(self) -> tuple[int, int] | None:
         """What a short report is resolved from."""
         return None if self.time is None else (self.first, self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class NewReport:
+    """A committed report with something new in it, as a fold gets it."""
+
+    row: StoredReport
+    life_id: int
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Indices of a life below its newest that are not committed. since_ms: when that was first known, Unix ms.
+
+    declared: the node said that they will never come. asked: what became of asking for them: "waiting", or the status
+    of the node's answer (kerbwire.controls.STATUSES); None where nobody asked.
+    """
+
+    node: int
+    life: str
+    first: int
+    count: int
+    declared: bool
+    since_ms: int
+    asked: str | None = None

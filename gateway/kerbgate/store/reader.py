@@ -2,15 +2,21 @@
 
 import sqlite3
 from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from kerbgate.errors import StoreError
+from kerbgate.store import gaps, opening, schema, tally
 from kerbgate.store.books import from_column
-from kerbgate.store.items import StoredReport
+from kerbgate.store.items import Hole, StoredReport
 
 _BUSY_TIMEOUT_S = 5.0
 _MAX_LISTED = 1000  # gaps and undecoded rows that a summary lists; the rest is counted
+_DAYS = 8  # of bytes written: today, and the week before it
+_TOTAL = "SELECT coalesce(sum(value), 0) FROM tally WHERE name=?"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Reader:
@@ -27,10 +33,19 @@ class Reader:
                 timeout=_BUSY_TIMEOUT_S,
             )
             self._db.execute("SELECT 1 FROM meta").fetchone()
+            found: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
             raise StoreError(
                 f"the store {path} cannot be read: {error}", "start the gateway once: kerb gateway run"
             ) from error
+
+        if found != schema.version():
+            self._db.close()
+            raise StoreError(
+                f"the store {path} has schema {found}, and this program reads {schema.version()}",
+                "an older one is brought up to date when the gateway starts: kerb gateway run; a later one needs the"
+                " version that wrote it",
+            )
 
     def close(self) -> None:
         self._db.close()
@@ -58,9 +73,10 @@ class Reader:
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def summary(self) -> dict[str, Any]:
-        """Counts for status: reports, records, lives, outbox depths, undecoded rows and declared gaps."""
+        """For status: reports, records, lives, outbox depths, undecoded rows, the ledger of gaps, bytes a day."""
         db = self._db
         one = _One(db)
+        holes, missing = gaps.counts(db)
         return {
             "schema": one("PRAGMA user_version"),
             "reports": one("SELECT count(*) FROM report"),
@@ -75,15 +91,38 @@ class Reader:
                 ).fetchall()
             ),
             "gaps_declared": one("SELECT count(*) FROM gap"),
-            "gaps": [
-                dict(zip(("node", "first", "count", "declared_ms"), row, strict=True))
-                for row in db.execute(
-                    "SELECT node, first, count, declared_at FROM gap JOIN life USING (life_id)"
-                    " ORDER BY declared_at DESC LIMIT ?",
-                    (_MAX_LISTED,),
-                )
+            "holes": holes,
+            "records_missing": missing,
+            "gaps": [asdict(hole) for hole in self.gaps(_MAX_LISTED)],
+            "asks_waiting": one("SELECT count(*) FROM ask WHERE status IS NULL"),
+            "debts": dict(db.execute("SELECT fold, count(*) FROM debt GROUP BY fold").fetchall()),
+            "restored": self.restored(),
+            "written": [
+                {"day": (_EPOCH + timedelta(days=day)).date().isoformat(), "bytes": count}
+                for day, count in tally.recent(db, tally.WRITTEN, _DAYS)
             ],
+            "thinned_reports": one(_TOTAL, tally.THINNED_REPORTS),
+            "thinned_records": one(_TOTAL, tally.THINNED_RECORDS),
         }
+
+    def gaps(self, limit: int, node: int | None = None) -> list[Hole]:
+        """The ledger of gaps of the confirmed lives, or of one node's, by life and index."""
+        return gaps.ledger(self._db, limit, node)
+
+    def restored(self) -> dict[str, Any] | None:
+        """When and why the store last forgot its windows (opening.settle_past), and how many lives are not yet back."""
+        meta = dict(
+            self._db.execute(
+                "SELECT name, value FROM meta WHERE name IN (?,?)", (opening.RESTORED_AT, opening.RESTORED_WHY)
+            ).fetchall()
+        )
+        if not meta:
+            return None
+        strange = self._db.execute(
+            "SELECT count(*) FROM life WHERE state='confirmed'"
+            " AND NOT EXISTS (SELECT 1 FROM window WHERE window.life_id = life.life_id)"
+        ).fetchone()[0]
+        return {"at_ms": meta[opening.RESTORED_AT], "why": meta[opening.RESTORED_WHY], "nodes_not_back": strange}
 
     def outbox(self) -> dict[str, int]:
         """How many reports wait for each outlet, configured or not."""
@@ -113,5 +152,5 @@ class _One:
     def __init__(self, db: sqlite3.Connection):
         self._db = db
 
-    def __call__(self, query: str) -> int:
-        return self._db.execute(query).fetchone()[0]
+    def __call__(self, query: str, *values: str) -> int:
+        return self._db.execute(query, values).fetchone()[0]

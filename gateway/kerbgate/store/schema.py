@@ -1,91 +1,39 @@
-"""The store's tables, as numbered migrations: PRAGMA user_version is how many were applied.
+"""The store's tables, as numbered steps: PRAGMA user_version is how many were applied. STORE.md explains the tables.
 
-A migration is never edited once it was released; a new one is appended. STORE.md explains the tables.
+A step is one file of SQL in `migrations/`, called NNNN-noun.sql and numbered from 0001 without a gap. To add tables,
+add the next file. A file is never edited once it was released: a test holds the hash of each.
 """
 
+import re
 import sqlite3
+from functools import cache
+from importlib import resources
 
-MIGRATIONS: tuple[str, ...] = (
-    """
-    CREATE TABLE meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
-    CREATE TABLE life (
-        life_id INTEGER PRIMARY KEY,
-        node INTEGER NOT NULL,
-        life BLOB NOT NULL,
-        site TEXT NOT NULL,
-        role TEXT NOT NULL,
-        state TEXT NOT NULL CHECK (state IN ('confirmed', 'closed')),
-        confirmed_at INTEGER NOT NULL,
-        UNIQUE (node, life)
-    );
-    CREATE TABLE window (
-        life_id INTEGER NOT NULL REFERENCES life,
-        epoch INTEGER NOT NULL,
-        top INTEGER NOT NULL,
-        bits INTEGER NOT NULL,
-        seen INTEGER NOT NULL,
-        PRIMARY KEY (life_id, epoch)
-    ) WITHOUT ROWID;
-    CREATE TABLE committed (
-        life_id INTEGER NOT NULL REFERENCES life,
-        first INTEGER NOT NULL,
-        last INTEGER NOT NULL CHECK (last >= first),
-        PRIMARY KEY (life_id, first)
-    ) WITHOUT ROWID;
-    CREATE TABLE gap (
-        life_id INTEGER NOT NULL REFERENCES life,
-        first INTEGER NOT NULL,
-        count INTEGER NOT NULL,
-        declared_at INTEGER NOT NULL,
-        PRIMARY KEY (life_id, first, count)
-    ) WITHOUT ROWID;
-    CREATE TABLE report (
-        report_id INTEGER PRIMARY KEY AUTOINCREMENT,
-        life_id INTEGER NOT NULL REFERENCES life,
-        epoch INTEGER NOT NULL,
-        seq INTEGER NOT NULL,
-        received INTEGER NOT NULL,
-        synchronised INTEGER NOT NULL,
-        first INTEGER,
-        count INTEGER,
-        message BLOB NOT NULL,
-        fresh INTEGER,
-        state TEXT NOT NULL CHECK (state IN ('decoded', 'undecoded')),
-        reason TEXT
-    );
-    CREATE INDEX report_undecoded ON report (report_id) WHERE state = 'undecoded';
-    CREATE TABLE hello (
-        node INTEGER PRIMARY KEY,
-        life_id INTEGER NOT NULL REFERENCES life,
-        seq INTEGER NOT NULL,
-        received INTEGER NOT NULL,
-        next_index INTEGER NOT NULL,
-        message BLOB NOT NULL
-    );
-    CREATE TABLE outbox (
-        outlet TEXT NOT NULL,
-        report_id INTEGER NOT NULL REFERENCES report,
-        attempts INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (outlet, report_id)
-    ) WITHOUT ROWID;
-    INSERT INTO meta VALUES ('store_id', lower(hex(randomblob(8))));
-    """,
-    # A short report says only the low bits of index and time: they are resolved from the life's newest record, and
-    # later, with the row's own first index and time, to the same again.
-    """
-    ALTER TABLE report ADD COLUMN time INTEGER;
-    ALTER TABLE life ADD COLUMN newest_index INTEGER;
-    ALTER TABLE life ADD COLUMN newest_time INTEGER;
-    """,
-    """
-    ALTER TABLE window ADD COLUMN floor INTEGER NOT NULL DEFAULT 0;
-    """,
-)
-VERSION = len(MIGRATIONS)
+_NAME = re.compile(r"(\d{4})-[a-z0-9-]+\.sql")
+
+
+@cache
+def steps() -> tuple[str, ...]:
+    """The SQL of each step, in order; RuntimeError where the numbers have a gap or one comes twice."""
+    folder = resources.files("kerbgate.store").joinpath("migrations")
+    found = sorted((match[1], file) for file in folder.iterdir() if (match := _NAME.fullmatch(file.name)))
+    if [number for number, _ in found] != [f"{place:04}" for place in range(1, len(found) + 1)]:
+        raise RuntimeError("the files in store/migrations are not numbered 0001, 0002, ...")
+    return tuple(file.read_text("utf-8") for _, file in found)
+
+
+def version() -> int:
+    """The schema that this program writes."""
+    return len(steps())
 
 
 def migrate(db: sqlite3.Connection) -> None:
-    """Bring a store up to VERSION, each step in a transaction of its own; sqlite3.Error leaves the last whole step."""
-    version: int = db.execute("PRAGMA user_version").fetchone()[0]
-    for number in range(version, VERSION):
-        db.executescript(f"BEGIN IMMEDIATE; {MIGRATIONS[number]} PRAGMA user_version={number + 1}; COMMIT")
+    """Bring a store up to `version`, each step in a transaction; sqlite3.Error leaves the last whole step."""
+    applied: int = db.execute("PRAGMA user_version").fetchone()[0]
+    for number, step in enumerate(steps()[applied:], applied + 1):
+        try:
+            db.executescript(f"BEGIN IMMEDIATE; {step}; PRAGMA user_version={number}; COMMIT")
+        except sqlite3.Error:
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+            raise

@@ -14,19 +14,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerbgate.config import StoreSettings
-from kerbgate.errors import StoreDamaged, StoreError, StoreTooNew
-from kerbgate.store import schema
+from kerbgate.store import aside, asks, opening, schema
+from kerbgate.store.aside import Decode
 from kerbgate.store.books import Books
-from kerbgate.store.items import FAILED, NO_OUTLET, Arrival, HelloFacts, Outcome
+from kerbgate.store.chores import Chores
+from kerbgate.store.folds import Fold, Folds
+from kerbgate.store.items import FAILED, NO_OUTLET, Answered, Arrival, Ask, Change, Outcome, answers_nothing
 from kerbgate.store.lock import StoreLock
+from kerbgate.store.mark import Mark
+from kerbgate.store.quota import Layer, Quota
 
 FORWARDED_DELAY_S = 0.5  # a deletion waits so long for a commit that is made anyway
 FORWARDED_BATCH = 500  # deletions that are worth a commit of their own
 MAX_ATTEMPTS = 10_000  # failed attempts not yet committed; they are a statistic, and more of them are forgotten
+AGAIN_S = 0.25  # after an error of the disk: until the next try, so that a full disk does not cost a core
 
 _JOIN_TIMEOUT_S = 10.0
 _RETRY_BATCH = 500  # undecoded rows a transaction at start
-_PAGE_SIZE = 4096
+_PLACE_S = 0.3  # of start for short reports set aside; those left over are tried as further reports of their lives come
 _SCARCE = 4 * 1024 * 1024  # bytes: a full disk may still show a few free blocks
 # Errors of the disk, not of what was written: the whole batch waits for a better time.
 _DISK_ERRORS = frozenset(
@@ -39,8 +44,7 @@ _DISK_ERRORS = frozenset(
 
 Done = Callable[[Outcome], None]
 Delivery = list[tuple[Done, Outcome]]
-# Reads a message that could not be read before: a report's (first index, count), a hello, or a reason.
-Decode = Callable[[bytes], "tuple[int, int, int] | HelloFacts | str"]
+Batch = list[tuple[Arrival | Change, Done]]
 
 
 @dataclass(slots=True)
@@ -54,6 +58,10 @@ class Health:
     unstorable: int = 0  # frames that failed alone, for a reason of their own
     last_unstorable: str | None = None
     last_commit_ms: float = 0.0
+    checked: bool = False  # at start the whole file was looked at; else the time was up before
+    written_bytes: int = 0  # since the start: log, checkpoints and mark
+    failed_chores: int = 0
+    last_failed_chore: str | None = None
 
 
 class Store:
@@ -67,46 +75,76 @@ class Store:
         settings: StoreSettings,
         post: Callable[[Delivery], None],
         decode: Decode,
+        folds: Sequence[Fold] = (),
+        layers: Sequence[Layer] = (),
+        answered: Answered = answers_nothing,
     ):
-        """Open, lock and migrate the store and read again what could not be decoded before; StoreError says why not."""
+        """Open, lock, check and migrate the store and read again what could not be read before; StoreError: why not.
+
+        folds: updated in each commit (store.folds). layers: what is thinned after the raw reports (store.quota).
+        answered: books a node's result to a command.
+        """
         self.path = path
+        self._answered = answered
         self.health = Health()
+        self.folds = Folds(folds)
+        self._quota = Quota(path, settings.quota_mb, layers)
         self._settings = settings
         self._outlets = tuple(outlets) or (NO_OUTLET,)
         self._post = post
+        self._decode = decode
         self._lock = StoreLock(path)
         self._wake = threading.Condition()
-        self._arrivals: list[tuple[Arrival, Done]] = []
+        self._arrivals: Batch = []
         self._forwarded: list[tuple[str, int]] = []
         self._attempted: list[tuple[str, int]] = []
         self._forwarded_since = 0.0
         self._on_deleted: Callable[[list[tuple[str, int]]], None] | None = None
         self._stopping = False
         self._last_commit = 0.0
+        self._newest_ms = 0
+        self._not_before = 0.0
         self._books: Books | None = None
         self._frames_fail = False
         self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._mark: Mark | None = None
         try:
-            self._db = self._connect()
-            self._books = Books(self._db, self._outlets)
+            self._open()
+        except BaseException as error:
+            if self._mark is not None:
+                self._mark.close()
+            self._lock.release()
+            if isinstance(error, sqlite3.Error):
+                raise opening.explain(path, error) from error
+            raise
+
+    def _open(self) -> None:
+        was_there = self.path.exists() and self.path.stat().st_size > 0
+        self._mark = Mark(self.path)
+        self._db = db = self._connect()
+        try:
+            self.health.checked = opening.check(db, self.path, opening.CHECK_S)
+            schema.migrate(db)
+            self.restored = opening.settle_past(db, self._mark, was_there)
+            self.store_id: str = db.execute("SELECT value FROM meta WHERE name='store_id'").fetchone()[0]
+            self._books = self._new_books()
             self._inherit()
-            self._decode_again(self._books, decode)
-            self.store_id: str = self._db.execute("SELECT value FROM meta WHERE name='store_id'").fetchone()[0]
+            self._read_again(self._books)
             self._lives: dict[int, bytes] = dict(
-                self._db.execute("SELECT node, life FROM life WHERE state='confirmed' ORDER BY life_id")
+                db.execute("SELECT node, life FROM life WHERE state='confirmed' ORDER BY life_id")
             )
             self._newest: dict[tuple[int, bytes], tuple[int, int]] = {
                 (node, life): (index, time)
-                for node, life, index, time in self._db.execute(
+                for node, life, index, time in db.execute(
                     "SELECT node, life, newest_index, newest_time FROM life"
                     " WHERE state='confirmed' AND newest_index IS NOT NULL"
                 )
             }
-        except (sqlite3.Error, StoreError) as error:
-            self._lock.release()
-            if isinstance(error, StoreError):
-                raise
-            raise _explain(path, error) from error
+            self._asks = asks.pending(db)
+        except BaseException:
+            db.close()
+            raise
+        self.chores = Chores(self._quota, self.folds, self._decode, self.health)
 
     def start(self, on_deleted: Callable[[list[tuple[str, int]]], None] | None = None) -> None:
         """Start the writer. `on_deleted` hears of each committed deletion from the outbox, in the writer's thread."""
@@ -121,6 +159,10 @@ class Store:
         """(index, UTC seconds) of the newest committed record of each confirmed life, as the store was opened."""
         return dict(self._newest)
 
+    def pending_asks(self) -> dict[tuple[int, bytes], tuple[Ask, ...]]:
+        """What the nodes of a restored store were asked for and have not answered, as the store was opened."""
+        return dict(self._asks)
+
     @property
     def queued(self) -> int:
         return len(self._arrivals)
@@ -134,7 +176,7 @@ class Store:
     def alive(self) -> bool:
         return self._thread.is_alive()
 
-    def submit(self, arrival: Arrival, done: Done) -> bool:
+    def submit(self, arrival: Arrival | Change, done: Done) -> bool:
         """Queue an arrival; False, and nothing done, when the queue is full or the store is stopping."""
         with self._wake:
             if self._stopping or len(self._arrivals) >= self._settings.queue:
@@ -171,26 +213,44 @@ class Store:
             if self._thread.is_alive():
                 return False
         self._db.close()
+        if self._mark is not None:
+            self._mark.close()
         self._lock.release()
         return True
 
     # The writer's thread, from here on.
 
     def _run(self) -> None:
+        self.chores.begin()
         while True:
             batch, deletions, attempts, stopping = self._gather()
             if batch or deletions or attempts:
                 self._commit(batch, deletions, attempts)
             if stopping and not self._arrivals:
+                self._do_chores(stopping=True)
                 return
+            if self.chores.due(time.monotonic()):
+                self._do_chores()
 
-    def _gather(self) -> tuple[list[tuple[Arrival, Done]], list[tuple[str, int]], list[tuple[str, int]], bool]:
+    def _do_chores(self, stopping: bool = False) -> None:
+        """Thinning, debts of folds, counts: between two commits, each a short transaction of its own."""
+        try:
+            self.chores.run(self._ready(), self._newest_ms, stopping)
+        except Exception as error:  # the edge of the chores: frames are more important
+            self.health.failed_chores += 1
+            self.health.last_failed_chore = f"{type(error).__name__}: {error}"
+            self._books = None
+            self._db.close()
+
+    def _gather(self) -> tuple[Batch, list[tuple[str, int]], list[tuple[str, int]], bool]:
         """Wait until a commit is due, and take everything that it shall hold."""
         interval = self._settings.commit_interval_ms / 1000
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
-                if self._arrivals:
+                if now < self._not_before:
+                    due = self._not_before
+                elif self._arrivals:
                     due = self._last_commit + interval
                     if len(self._arrivals) >= self._settings.commit_count or now >= due:
                         break
@@ -198,17 +258,17 @@ class Store:
                     due = self._forwarded_since + FORWARDED_DELAY_S
                     if len(self._forwarded) >= FORWARDED_BATCH or now >= due:
                         break
+                elif self.chores.due(now):
+                    break
                 else:
-                    due = now + 60
+                    due = self.chores.next_s
                 self._wake.wait(due - now)
             batch, self._arrivals = self._arrivals, []
             deletions, self._forwarded = self._forwarded, []
             attempts, self._attempted = self._attempted, []
             return batch, deletions, attempts, self._stopping
 
-    def _commit(
-        self, batch: list[tuple[Arrival, Done]], deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]
-    ) -> None:
+    def _commit(self, batch: Batch, deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]) -> None:
         started = time.monotonic()
         delivery: Delivery = []
         try:
@@ -229,7 +289,7 @@ class Store:
         if delivery:
             self._post(delivery)
 
-    def _one_by_one(self, batch: list[tuple[Arrival, Done]], error: Exception) -> Delivery:
+    def _one_by_one(self, batch: Batch, error: Exception) -> Delivery:
         """After a failure that is not the disk's: one arrival that cannot be stored must not stop the others."""
         if _is_disk_error(error):
             return [(done, Outcome(FAILED)) for _, done in batch]
@@ -258,31 +318,45 @@ class Store:
                 self._on_deleted(deletions)
         return True
 
-    def _transaction(
-        self, batch: list[tuple[Arrival, Done]], deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]
-    ) -> Delivery:
-        if self._books is None:
-            self._db = self._connect()
-            self._books = Books(self._db, self._outlets)
-        books = self._books
+    def _transaction(self, batch: Batch, deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]) -> Delivery:
+        books = self._ready()
         self._db.execute("BEGIN IMMEDIATE")
         delivery = [(done, books.take(arrival)) for arrival, done in batch]
-        books.flush()
+        books.finish()
         if deletions:
             books.forwarded(deletions)
         if attempts:
             books.attempted(attempts)
         self._db.execute("COMMIT")
+        if self._mark is not None:
+            self._mark.write(self.store_id, books.last_report)
         self.health.commits += 1
         self.health.frames += len(batch)
+        if batch:
+            self._newest_ms = batch[-1][0].received_ms
         if batch or not self._frames_fail:  # a deletion that succeeds says nothing about frames
             self.health.failing, self._frames_fail = None, False
         return delivery
+
+    def _ready(self) -> Books:
+        """The books; after a failure, of a connection that is opened anew."""
+        if self._books is None:
+            self._db = self._connect()
+            self._books = self._new_books()
+        return self._books
+
+    def _new_books(self) -> Books:
+        return Books(self._db, self._outlets, self._decode, self.folds, self.restored, self._answered)
+
+    def _connect(self) -> sqlite3.Connection:
+        return opening.connect(self.path, self._settings, self._quota.limit_pages())
 
     def _failed(self, error: Exception) -> None:
         """Forget what memory says, and begin again from the file. A connection that had trouble is opened anew."""
         self.health.failed_commits += 1
         self.health.failing = self._say(error)
+        if _is_disk_error(error):
+            self._not_before = time.monotonic() + AGAIN_S
         self._books = None
         self._db.close()  # rolls back
 
@@ -304,63 +378,27 @@ class Store:
         if self._outlets != (NO_OUTLET,):
             self._db.execute("UPDATE OR REPLACE outbox SET outlet=? WHERE outlet=?", (self._outlets[0], NO_OUTLET))
 
-    def _connect(self) -> sqlite3.Connection:
-        settings = self._settings
-        db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False, timeout=5.0)
-        try:
-            self.path.chmod(0o600)
-            version = db.execute("PRAGMA user_version").fetchone()[0]
-            if version > schema.VERSION:
-                raise StoreTooNew(
-                    f"the store {self.path} has schema {version}; this gateway knows {schema.VERSION}",
-                    "install the version that wrote it, or restore a backup",
-                )
-            if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
-                raise StoreError(
-                    f"the store {self.path} cannot have a write-ahead log", "put it on a local file system"
-                )
-            db.execute(f"PRAGMA synchronous={settings.synchronous}")
-            db.execute(f"PRAGMA wal_autocheckpoint={settings.checkpoint_pages}")
-            db.execute("PRAGMA foreign_keys=OFF")  # rows are only ever written whole, by one thread
-            schema.migrate(db)
-            if settings.quota_mb:
-                db.execute(f"PRAGMA max_page_count={settings.quota_mb * 1024 * 1024 // _PAGE_SIZE}")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _decode_again(self, books: Books, decode: Decode) -> None:
-        """Law 5: what could not be decoded is tried again at each start, for this version may know more."""
+    def _read_again(self, books: Books) -> None:
+        """Law 5: what could not be read is tried again at each start, for this version, or the store, may know more."""
         after = 0
+        end = time.monotonic() + _PLACE_S
         while True:
             rows = self._db.execute(
-                "SELECT report_id, life_id, received, message FROM report"
+                "SELECT report_id, life_id, message FROM report"
                 " WHERE state='undecoded' AND report_id > ? ORDER BY report_id LIMIT ?",
                 (after, _RETRY_BATCH),
             ).fetchall()
             if not rows:
                 return
             after = rows[-1][0]
-            found = [(row, decode(row[3])) for row in rows]
             self._db.execute("BEGIN IMMEDIATE")
-            for (report_id, life_id, received, _), reading in found:
-                if isinstance(reading, HelloFacts):
-                    books.hello_late(report_id, life_id, reading, received)
-                elif not isinstance(reading, str):
-                    books.decoded_late(report_id, life_id, *reading)
+            for report_id, life_id, message in rows:
+                reading = aside.read(self._db, life_id, message, self._decode, time.monotonic() < end)
+                if reading is not None:
+                    books.late(report_id, reading)
+            books.finish()
             self._db.execute("COMMIT")
 
 
 def _is_disk_error(error: Exception) -> bool:
     return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DISK_ERRORS
-
-
-def _explain(path: Path, error: sqlite3.Error) -> StoreError:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return StoreDamaged(
-            f"the store {path} is damaged: {error}",
-            "stop the gateway, move store.sqlite, -wal and -shm aside together, and start again: nodes say hello anew",
-        )
-    return StoreError(f"the store {path} cannot be opened: {error}", "check owner, mode and free space of its folder")

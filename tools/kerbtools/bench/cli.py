@@ -13,6 +13,7 @@ from rich.table import Table
 PARTS = {
     "wire": ("kerbtools.bench.wire", "bytes beside peers and floor, air time, time and heap, recorded data"),
     "gateway": ("kerbtools.bench.gateway", "frames a second: opened, checked, committed"),
+    "gateways": ("kerbtools.bench.gateways.rows", "ours beside those that a council would pick today"),
 }
 
 PIPED_WIDTH = 180  # columns, where nothing says how wide the reader's page is

@@ -41,6 +41,9 @@ class Air:
         self.counters.sent += 1
         return True
 
+    def settle(self, kept: bool) -> None:
+        pass
+
 
 def rows() -> Iterator[dict[str, object]]:
     """One row a case."""
