@@ -44,7 +44,7 @@ def encode(
     for _ in _work(out, records, boot, uptime_now, near):
         pass
     body = out.finish()
-    if out.unusual:  # a mask, uneven intervals, values in fixed width: else plain is hardly ever shorter
+    if out.unusual:  # such as a mask, uneven intervals, even changes, fixed width: else plain is hardly ever shorter
         try:
             from kerbwire import plain  # a bundle may leave it out: packed says all that a node has
 

@@ -90,6 +90,21 @@ def test_any_records_round_trip_in_the_shorter_coder(
     assert len(body) <= len(written) + 8  # plain can win where neither mask, raw column nor interval says so
 
 
+@given(
+    st.integers(1, 60), st.integers(0, 70_000), st.booleans(), st.booleans(), st.integers(0, 1 << 20),
+)  # fmt: skip
+def test_changes_that_lie_evenly_apart_take_no_more_than_plain(
+    count: int, step: int, same_level: bool, same_cause: bool, start: int
+) -> None:
+    records = [
+        Record(7 + i, start + step * i, {16: 20 if same_level else i * 37 % 101, 24: 1 if same_cause else i % 3})
+        for i in range(count)
+    ]
+    body = columns.encode(records, None, None)
+    assert columns.decode(body) == (records, None, None, 0)
+    assert len(body) <= len(plain.encode(records, None, None)) + 1
+
+
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=230), st.sampled_from((0x80, 0xA0, 0xC0, 0xE0, 1, 0)))
 def test_any_bytes_are_read_or_refused(data: bytes, mark: int) -> None:
