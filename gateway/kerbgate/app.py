@@ -15,9 +15,11 @@ import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from kerbgate import control, decoding, status
 from kerbgate.clock import Clock, open_clock
+from kerbgate.commands.service import CommandService
 from kerbgate.config import Config
 from kerbgate.errors import ConfigError, GatewayError, StoreError
 from kerbgate.forward import Pump, Recent
@@ -65,6 +67,7 @@ class Gateway:
         # A registry that someone named must be there: an empty new one would make strangers of all nodes.
         registry = config.gateway.registry
         self.registry = Registry(registry, create=registry.parent == config.gateway.state)
+        self.command_service = CommandService(config)
         loop = asyncio.get_running_loop()
         self.store = Store(
             config.gateway.state / "store.sqlite",
@@ -72,6 +75,7 @@ class Gateway:
             settings=config.store,
             post=lambda delivery: _post(loop, self._deliver, delivery),
             decode=decoding.read_again,
+            answered=self.command_service.ledger.answered,
         )
         try:
             await self._serve(stop, ready)
@@ -87,6 +91,7 @@ class Gateway:
         self.intake = Intake(
             self.registry, store, self.clock, instance=os.urandom(INSTANCE_SIZE), on_commit=self._committed
         )
+        self.intake.downlinks = self.command_service.attach(store, self.registry, self.clock, self.inlets)
         self._recent = Recent()
         self._reader = Reader(store.path)
         try:
@@ -102,7 +107,9 @@ class Gateway:
                 for settings in config.outlets
             ]
             store.start(on_deleted=lambda rows: _post(loop, self._deleted, rows))
-            async with control.Server(config.gateway.state, lambda: asyncio.to_thread(status.collect, self)):
+            self.command_service.begin(self.intake)
+            operations = {"status": self._status, **self.command_service.operations}
+            async with control.Server(config.gateway.state, operations):
                 await self._work(stop, ready)
         finally:
             self._reader.close()
@@ -112,6 +119,8 @@ class Gateway:
             tasks = [self._start(group, pump.name, pump.run, "outlet") for pump in self.pumps]
             for inlet in self.inlets:
                 tasks.append(self._start(group, inlet.name, lambda inlet=inlet: inlet.run(self.intake), "inlet"))
+            for name, work in self.command_service.tasks.items():
+                tasks.append(self._start(group, name, work, "commands"))
             tasks.append(self._start(group, "registry", self._refresh, "watch"))
             tasks.append(group.create_task(self._watch_store(stop), name="watch store"))
             ready()
@@ -120,6 +129,9 @@ class Gateway:
                 task.cancel()
         if not self.store.alive:
             raise StoreError("the store's writer has ended", "nothing acknowledged is lost: start the gateway again")
+
+    async def _status(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"status": await asyncio.to_thread(status.collect, self)}
 
     def _start(
         self, group: asyncio.TaskGroup, name: str, work: Callable[[], Awaitable[None]], kind: str

@@ -44,6 +44,13 @@ class ClockSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class CommandSettings:
+    outlet: str = ""
+    groups: Path | None = None
+    head_interval_s: int = 3600
+
+
+@dataclass(frozen=True, slots=True)
 class InletSettings:
     url: str
 
@@ -71,6 +78,7 @@ class Config:
     clock: ClockSettings
     inlets: tuple[InletSettings, ...]
     outlets: tuple[OutletSettings, ...]
+    command: CommandSettings = CommandSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,10 +148,13 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("store", "queue", int, 2000, "Frames that may wait; then inlets stop reading.", _between(1, 100000)),
     Setting("store", "checkpoint_pages", int, 1000, "Pages in the log until a checkpoint.", _between(1, 100000)),
     Setting("store", "quota_mb", int, 0, "Size at which it stops acknowledging; 0: the disk.", _between(0, 1 << 20)),
+    Setting("command", "outlet", str, "", "The outlet whose broker commands come from; empty: only from kerb send."),
+    Setting("command", "groups", str, "", "A file that names groups of nodes, see COMMANDS.md; empty: none."),
+    Setting("command", "head_interval_s", int, 3600, "Seconds between heads of the audit log.", _between(1, 86400)),
     Setting("clock", "source", str, "system", "system: trusted if the kernel says so. trusted: your word.", _source),
 )  # fmt: skip
 
-_TABLES = ("gateway", "store", "clock")  # one each; the others are arrays of tables
+_TABLES = ("gateway", "store", "clock", "command")  # one each; the others are arrays of tables
 _ARRAYS = ("inlet", "outlet")
 
 
@@ -227,7 +238,14 @@ class _Parser:
             clock=ClockSettings(**self._table("clock", document.get("clock", {}))),
             inlets=tuple(InletSettings(**row) for row in inlets),
             outlets=tuple(self._outlet(row) for row in outlets),
+            command=self._command(self._table("command", document.get("command", {})), names),
         )
+
+    def _command(self, row: dict[str, Any], outlets: list[str]) -> CommandSettings:
+        if row["outlet"] and row["outlet"] not in outlets:
+            self._fail("command", "outlet", f"no outlet is called {row['outlet']!r}", "name one of the [[outlet]]s")
+        row["groups"] = self._resolve("command", "groups", row["groups"]) if row["groups"] else None
+        return CommandSettings(**row)
 
     def _outlet(self, row: dict[str, Any]) -> OutletSettings:
         for key in ("credentials", "authority", "certificate", "key"):

@@ -1,9 +1,12 @@
 """The control socket: how local tools ask the running gateway. One JSON object a line, both ways; mode 0600.
 
-    {"v": 1, "op": "status"}  ->  {"v": 1, "ok": true, "status": {...}}
-    anything else             ->  {"v": 1, "ok": false, "error": {"cause": "...", "hint": "..."}}
+    {"v": 1, "op": "status"}                    ->  {"v": 1, "ok": true, "status": {...}}
+    {"v": 1, "op": "send", "document": {...}}   ->  {"v": 1, "ok": true, "answer": {...}}
+    {"v": 1, "op": "commands", "limit": 20}     ->  {"v": 1, "ok": true, "commands": [...]}
+    anything else                               ->  {"v": 1, "ok": false, "error": {"cause": "...", "hint": "..."}}
 
-Who may open the socket may ask: that is the owner of the state folder.
+Who may open the socket may ask: that is the owner of the state folder. Operations are a table, name to function, that
+the gateway hands in: each takes the request and returns what is added to the answer, or raises a GatewayError.
 """
 
 import asyncio
@@ -11,30 +14,30 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
-from kerbgate.errors import ControlError
+from kerbgate.errors import ControlError, GatewayError
 
 VERSION = 1
 SOCKET = "control.sock"
-MAX_REQUEST = 4096  # bytes of a line; a status request has 24
+MAX_REQUEST = 20 * 1024  # bytes of a line: a command's document, and room
 MAX_RESPONSE = 64 * 1024 * 1024  # bytes that a tool reads: 10,000 nodes at 250 bytes, and room
 MAX_CONNECTIONS = 16  # tools at once; more wait in the socket's backlog
 REQUEST_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
 ASK_TIMEOUT_S = 5.0  # a gateway that says nothing for so long is not well
 
-Collect = Callable[[], Awaitable[dict[str, Any]]]
+Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
 
 class Server:
     """Answers on the control socket of a state folder while it is entered."""
 
-    def __init__(self, state: Path, collect: Collect):
+    def __init__(self, state: Path, operations: Mapping[str, Operation]):
         self._state = state
-        self._collect = collect
+        self._operations = operations
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
@@ -78,19 +81,24 @@ class Server:
             return _refusal("the request is not JSON", "send one JSON object a line")
         if not isinstance(request, dict) or cast(dict[str, Any], request).get("v") != VERSION:
             return _refusal("the request has another version", f'send "v": {VERSION}; use the kerb of this gateway')
-        if cast(dict[str, Any], request).get("op") != "status":
-            return _refusal("the operation is not known", "operations: status")
-        return {"v": VERSION, "ok": True, "status": await self._collect()}
+        op = cast(dict[str, Any], request).get("op")
+        operation = self._operations.get(op) if isinstance(op, str) else None
+        if operation is None:
+            return _refusal("the operation is not known", "operations: " + ", ".join(sorted(self._operations)))
+        try:
+            return {"v": VERSION, "ok": True} | await operation(cast(dict[str, Any], request))
+        except GatewayError as error:
+            return _refusal(error.cause, error.hint)
 
 
-def ask(state: Path, op: str) -> dict[str, Any]:
-    """Send one request to the gateway that runs on a state folder; ControlError when none answers."""
+def ask(state: Path, op: str, **fields: Any) -> dict[str, Any]:
+    """Send one request to the gateway that runs on a state folder; ControlError when none answers, or it refuses."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.settimeout(ASK_TIMEOUT_S)
     try:
         with client, _short(state) as short:
             client.connect(short)
-            client.sendall(json.dumps({"v": VERSION, "op": op}).encode() + b"\n")
+            client.sendall(json.dumps({"v": VERSION, "op": op} | fields).encode() + b"\n")
             with client.makefile("rb") as answers:
                 answer = json.loads(answers.readline(MAX_RESPONSE))
     except (OSError, ValueError) as error:

@@ -61,6 +61,7 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
             for pump in gateway.pumps
         ],
         registry={"nodes": len(gateway.registry)},
+        commands=gateway.command_service.status(),
         intake={
             "undecoded": gateway.intake.undecoded,
             "skipped_fields": gateway.intake.skipped_fields,

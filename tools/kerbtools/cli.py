@@ -11,6 +11,8 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, run, status)"),
     "backup": ("kerbgate.backup", "backup_main", "copy the store to a file, while the gateway runs"),
     "restore": ("kerbgate.backup", "restore_main", "put a backup in the place of the store"),
+    "send": ("kerbtools.send", "main", "command nodes: dim, restart, sample ...; list and cancel commands"),
+    "audit": ("kerbtools.audit", "main", "check or read the log of who commanded what"),
     "demo": ("kerbtools.demo.cli", "main", "a street in a box: emulated bins, a gateway, a council's broker"),
     "decode": ("kerbtools.decode.cli", "main", "take frames apart: hex or a capture file, with or without the key"),
     "bench": ("kerbtools.bench.cli", "main", "print the figures behind every claim"),

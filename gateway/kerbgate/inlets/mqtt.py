@@ -14,6 +14,7 @@ import contextlib
 import random
 import re
 from collections import deque
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -187,6 +188,14 @@ class MqttInlet:
             return False
         self.counters.sent += 1
         return True
+
+    def broadcast(self, frame: bytes, nodes: Iterable[int]) -> bool:
+        """Send one group frame on the topic of each of these nodes; False if it could not go to all of them."""
+        session = self._session
+        if session is None:
+            return False
+        sent = [session.publish(f"kerb/1/{self._site}/down/{node}", frame) for node in nodes]
+        return all(sent)
 
 
 class _OldBroker(Exception):
