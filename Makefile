@@ -8,6 +8,9 @@ PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
 BIN := .venv/bin
 SOURCES := pyproject.toml protocol/kerbwire/__init__.py
+# MicroPython's stubs as each board.toml names them: each set in a folder of its own, since they would hide the host's modules.
+STUBS := $(sort $(shell sed -n 's/^stubs = "\([a-z0-9-]\{1,\}\)".*/\1/p' boards/*/board.toml))
+STUBS_VERSION := 1.29.0.post1
 
 help:  ## what this file can do
 	@sed -n 's/^\([a-z]*\):[^#]*## /make \1	/p' Makefile | expand -t 14
@@ -16,22 +19,27 @@ demo: .venv/stamp-tools  ## a street in a box: three emulated bins, a gateway, a
 	@$(BIN)/kerb demo $(ARGS)
 
 test: .venv/stamp-dev .venv-oracle/stamp  ## every test, on both runtimes; under 8 minutes on two cores (ARGS="-k name")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile $(ARGS)
 
-lint: .venv/stamp-dev  ## ruff, pyright, import-linter
+lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, pyright (the firmware against each board's stubs), import-linter
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	@for stubs in $(STUBS); do \
+	  sed "s/STUBS/$$stubs/" .ci/pyright-firmware.json >.venv-stubs/$$stubs.json; \
+	  echo "$(BIN)/pyright -p .venv-stubs/$$stubs.json"; \
+	  $(BIN)/pyright -p .venv-stubs/$$stubs.json || exit 1; \
+	done
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|gateway|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|gateway|gateways|tools|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing
 	$(BIN)/python -m pytest -m soak --run-soak $(ARGS)
 
 clean:  ## removes the environments and every generated file
-	rm -rf .venv .venv-oracle .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-oracle .venv-stubs .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an interrupted installation is taken up again.
@@ -49,6 +57,11 @@ clean:  ## removes the environments and every generated file
 .venv-oracle/stamp: Makefile
 	@$(call environment,.venv-oracle)
 	@$(call install,.venv-oracle,'cwt==3.3.0' 'cbor2<6')
+	@touch $@
+
+.venv-stubs/%/stamp-$(STUBS_VERSION): | .venv/stamp-dev
+	@rm -rf .venv-stubs/$*
+	@$(call install,.venv,--target .venv-stubs/$* $*==$(STUBS_VERSION))
 	@touch $@
 
 define environment

@@ -1,7 +1,7 @@
 """A bin node's wake cycle: state, sample, exchange, sleep. main() is what a board runs.
 
 What has to survive lies on flash before it counts; what only saves work lies in retained memory. An error at the top
-ends in a bounded deep sleep, never in a tight loop.
+ends in a bounded deep sleep, never in a tight loop; a board without identity, which no wait mends, ends at the REPL.
 """
 
 import gc
@@ -16,11 +16,12 @@ FOLDER = "/node"
 CRASH_SLEEP_S = 60  # after the first error in a row; doubled for each further one
 LONGEST_CRASH_SLEEP_S = 3600
 DAY_S = 86400
+USB_WINDOW_MS = 3000  # after a cold boot: USB is there for kerb and mpremote before the board sleeps; wakes have none
 LINK_BUFFER = 1024  # bytes of the link's UART: four frames, should the node be at its flash for 80 ms
 
 
 def main():
-    """Run one wake on the board this is imported on, and sleep. Does not return on a board."""
+    """Run one wake on the board this is imported on, and sleep. Only a board without identity returns, to the REPL."""
     import json
     import os
     import time
@@ -36,27 +37,41 @@ def main():
         board_hal = hal.Hal(machine, time, os.urandom, board)
     except Exception as error:  # a task's edge: without a board there is nothing else to do
         journal.note("crash", type(error).__name__, error, "in board.json: flash the board again: kerb flash")
+        journal.save(FOLDER, "-", error)
         machine.deepsleep(LONGEST_CRASH_SLEEP_S * 1000)
     run(board_hal, board, journal)
 
 
 def run(board_hal, board, journal, folder=FOLDER):
-    """One wake, whatever happens in it, and the deep sleep after it."""
+    """One wake, whatever happens in it, and the deep sleep after it. It returns where there is no identity."""
     crashes = 0
+    node = None
     try:
         state, crashes = retained.unpack(board_hal.take_retained())
         if not board_hal.may_be_wake():
             state = None
+        if state is None and not crashes:
+            board_hal.sleep_ms(USB_WINDOW_MS)
         node = Node(board_hal, board, journal, folder)
         sleep_ms = node.cycle(state, crashes)
+    except identity.IdentityError as error:  # it waits on USB for `kerb provision`: no watchdog runs yet
+        journal.note("IdentityError", error, error.hint)
+        journal.save(folder, "-")
+        return
     except Exception as error:  # the top edge: nothing above it could act on any error
         crashes += 1
-        journal.note("crash", crashes, type(error).__name__, error, getattr(error, "hint", ""))
         sleep_ms = min(CRASH_SLEEP_S << min(crashes - 1, 16), LONGEST_CRASH_SLEEP_S) * 1000
         try:
             board_hal.keep_retained(retained.pack_crash(crashes))
         except Exception:  # without memory nothing counts the errors: as if there had been many
             sleep_ms = LONGEST_CRASH_SLEEP_S * 1000
+        node = None
+        gc.collect()  # to tell of it takes some heap, and heap may be what there was too little of
+        try:
+            journal.note("crash", crashes, type(error).__name__, error, getattr(error, "hint", ""))
+            journal.save(folder, "-", error)
+        except Exception as second:  # the sleep comes whatever happens, and with it the next attempt
+            print("note crash", crashes, type(second).__name__)
     board_hal.deep_sleep(board_hal.sleep_span_ms(sleep_ms))
 
 
@@ -98,9 +113,10 @@ class Node:
         if self._exchange:
             self._exchange.tell(self._ranger_noise)
         self.outbox.save()
+        self._journal.save(self._folder, self._when())
         return self._end(sampled_ms)
 
-    def _begin(self, state, crashes):
+    def _begin(self, state, crashes) -> "tuple[retained.State, bool]":
         """(state, whether this is a reboot): open counters and outbox, and say so on the console."""
         counters = self.counters
         counters.open(crashes)
@@ -123,8 +139,9 @@ class Node:
         elif crashes:
             cause = hal.SOFT
         self._cause = cause
-        self._journal.line("boot", self._life(), counters.next_seq, counters.next_index, hal.CAUSES[cause])
-        return state, is_boot
+        say = self._journal.keep if is_boot else self._journal.line
+        say("boot", self._life(), counters.next_seq, counters.next_index, hal.CAUSES[cause])
+        return state, is_boot  # pyright: ignore[reportReturnType]  # without one it is a reboot
 
     def _take(self, is_boot):
         """Take one record."""
@@ -222,6 +239,10 @@ class Node:
         self.counters.save_to(state)
         self._hal.keep_retained(state.pack())
         return span_ms
+
+    def _when(self):
+        utc_s = self.clock.utc()
+        return "+%d" % self.clock.uptime() if utc_s is None else utc_s
 
     def _life(self):
         return "".join(["%02x" % byte for byte in self.counters.life])

@@ -34,7 +34,8 @@ class Clock:
 
     def utc(self):
         """Whole UTC seconds since 1970, or None."""
-        return None if self._utc_offset_ms is None else self.utc_ms() // 1000
+        utc_ms = self.utc_ms()
+        return None if utc_ms is None else utc_ms // 1000
 
     def is_set(self):
         return self._utc_offset_ms is not None

@@ -8,17 +8,23 @@ port           esp32        says which reset it was; calibrated ADC
 
 from kerbnode.retained import SIZE
 
+TYPE_CHECKING = False
+
 POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 0, 1, 2, 3, 4  # as in kerbwire.messages, which most wakes need not load
 CAUSES = ("power_on", "hard", "watchdog", "deep_sleep", "soft")
 
 WATCHDOG_MS = 30000  # the longest step between two feeds is a listen window or a sample: 10 s, and what lies around it
 LONGEST_SLEEP_MS = 86400000  # a day, where the port itself has no limit
 
+watchdog_armed = False  # since the last start of the interpreter; tools on USB ask, and feed it
 _NAMES = ("PWRON_RESET", "HARD_RESET", "WDT_RESET", "DEEPSLEEP_RESET", "SOFT_RESET")  # in the order of CAUSES
 
 
 class Hal:
     """One board. machine and time are the modules, urandom(n) gives random bytes, board is board.json's content."""
+
+    if TYPE_CHECKING:  # the module is handed in; so each board's stubs check what is done with it
+        import machine as _machine
 
     def __init__(self, machine, time, urandom, board):
         self._machine = machine
@@ -36,7 +42,9 @@ class Hal:
     def start_watchdog(self):
         """From now on 30 s without `feed`, or the longest that the port can, reset the board; not where it would run on
         in deep sleep and end it (rp2)."""
+        global watchdog_armed
         if self._watchdog_sleeps:
+            watchdog_armed = True
             self._watchdog = self._machine.WDT(timeout=self._watchdog_ms)
 
     def feed(self):
@@ -62,21 +70,24 @@ class Hal:
             data = memory.memory()
             memory.memory(b"")
             return data[:SIZE]
-        view = self._machine.mem_backup()
-        data = bytes(view)[:SIZE]
-        for place in range(len(view)):
-            view[place] = 0
-        return data
+        data = b""
+        for view in self._machine.mem_backup(-1):
+            data += bytes(view)
+            for place in range(len(view)):
+                view[place] = 0
+        return data[:SIZE]
 
     def keep_retained(self, data):
         """Write the retained bytes; right before `deep_sleep` only."""
         if not self._backup:
             self._machine.RTC().memory(data)
             return
-        view = self._machine.mem_backup()  # bytes, or the words of a register file: written item by item either way
-        width = SIZE // len(view) if len(view) < SIZE else 1
-        for place in range(SIZE // width):
-            view[place] = int.from_bytes(data[place * width : (place + 1) * width], "little")
+        at = 0  # several register files of 32-bit words, none of them as large as the state
+        for view in self._machine.mem_backup(-1):
+            width = len(bytes(view)) // len(view)
+            for place in range(len(view)):
+                view[place] = int.from_bytes(data[at : at + width], "little")
+                at += width
 
     def sleep_span_ms(self, wanted_ms):
         """How much of a sleep one deep sleep of this port can do."""
@@ -109,4 +120,4 @@ class Hal:
             full_scale_mv = facts["full_scale_mv"]
             return lambda: adc.read_u16() * full_scale_mv // 65535
         adc.atten(self._machine.ADC.ATTN_11DB)
-        return lambda: adc.read_uv() // 1000
+        return lambda: adc.read_uv() // 1000  # pyright: ignore[reportAttributeAccessIssue]  # rp2 went above

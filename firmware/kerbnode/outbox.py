@@ -235,7 +235,7 @@ class Outbox:
         """(records that check out, or None if it cannot be read now; the number after the last that it may hold)"""
         data = flash.read(self._path(segment))
         count, size = _scan(data or b"")
-        if count and size == len(data):
+        if data and count and size == len(data):
             return count, segment + count
         end = segment + SEGMENT_RECORDS
         return None if data is None else count, end if after is None else min(end, after)

@@ -186,9 +186,10 @@ def _backup(file: Path, store: Path) -> None:
 
 def _restore(file: Path, store: Path) -> None:
     found = restore(file, store)
+    newest = f", up to {datetime.fromtimestamp(found['newest_ms'] / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
     print(
-        f"put {file} in the place of {store}: {found['records']} records committed, up to "
-        f"{datetime.fromtimestamp(found['newest_ms'] / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+        f"put {file} in the place of {store}: {found['records']} records committed"
+        + (newest if found["records"] else "")
         + (f"\nthe former store is kept as {found['kept']}" if found["kept"] else "")
         + "\nnext: start the gateway; it challenges each node and asks for what the node still holds"
     )

@@ -112,6 +112,16 @@ def tls_context(address: Address, certificates: Certificates) -> ssl.SSLContext 
     return context
 
 
+def heed_cancellation() -> None:
+    """Raise the CancelledError that asyncio.wait_for of Python 3.11 loses when it comes as the wait ends.
+
+    aiomqtt waits so for its connection: a task that goes on after that would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
+
+
 def code_of(code: "ReasonCode | int | None") -> int:
     return code.value if isinstance(code, ReasonCode) else code or 0
 

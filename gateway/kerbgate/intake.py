@@ -18,7 +18,7 @@ from kerbgate.clock import Clock
 from kerbgate.errors import RegistryError
 from kerbgate.inlets.base import Route
 from kerbgate.keys import Sealer, UplinkKeys
-from kerbgate.registry import ACTIVE, Node, Registry
+from kerbgate.registry import HEARD, Node, Registry
 from kerbgate.resends import Resends
 from kerbgate.store.items import COMMITTED, DUPLICATE, FAILED, UNKNOWN_LIFE, Arrival, Outcome
 from kerbgate.store.store import Delivery, Store
@@ -32,7 +32,6 @@ from kerbwire.seal import Key
 MALFORMED = "malformed"
 NOT_UPLINK = "not an uplink"
 UNKNOWN_NODE = "unknown node"
-REVOKED_NODE = "revoked node"
 WRONG_EPOCH = "wrong epoch"
 NO_LIFE = "no life"
 UNSEALED = "unsealed"
@@ -113,8 +112,8 @@ class Intake:
         node = self._registry.get(header.node)
         if node is None:
             return UNKNOWN_NODE
-        if node.state != ACTIVE:
-            return REVOKED_NODE
+        if node.state not in HEARD:
+            return f"{node.state} node"  # one of registry.states
         if header.epoch != node.epoch:
             return WRONG_EPOCH
         life = header.context or self._lives.get(node.address)

@@ -84,7 +84,7 @@ def _chain(first: bytes, second: bytes, parts: "Iterable[bytes]") -> "Iterable[b
 def _sha512(parts: "Iterable[bytes]") -> "Generator[None, None, bytes]":
     if not hasattr(hashlib, "sha512"):  # MicroPython
         return (yield from sha512.digest(parts))
-    native = hashlib.sha512()
+    native = hashlib.sha512()  # pyright: ignore[reportAttributeAccessIssue]  # not in MicroPython's stubs
     for part in parts:
         native.update(part)
         yield

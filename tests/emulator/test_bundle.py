@@ -22,8 +22,14 @@ def test_the_same_sources_give_the_same_bytes(tmp_path, board):
     manifest = json.loads(first["bundle.json"])
     assert (manifest["board"], manifest["role"], manifest["mpy"]) == (board, "bin", bundle.MPY_VERSION)
     assert manifest["files"] == {
-        path: hashlib.sha256(data).hexdigest() for path, data in first.items() if path != "bundle.json"
+        path: hashlib.sha256(data).hexdigest()
+        for path, data in first.items()
+        if path not in (bundle.MANIFEST, bundle.PACKAGE)
     }
+    assert bundle.read(tmp_path / "first") == bundle.contents(board, "bin")
+    package = json.loads(first["package.json"])
+    assert sorted(path for path, _ in package["urls"]) == sorted(bundle.contents(board, "bin"))
+    assert package["urls"][-1] == ["main.py", "main.py"]
     assert json.loads(first["board.json"]) == boards.load(board).on_board()
     assert {"lib/kerbwire/cbor.mpy", "lib/kerbnode/__init__.mpy"} <= set(first)
 
@@ -53,3 +59,10 @@ def test_an_unknown_role_and_a_module_that_does_not_compile(tmp_path):
     source.write_text("def f(:\n")
     with pytest.raises(bundle.BundleError, match=r"wrong\.py does not compile"):
         bundle.compile_module(source, "wrong.py")
+
+
+@pytest.mark.parametrize("path", ["/etc/hostname", "../outside", "lib/../../outside"])
+def test_a_bundle_folder_reaches_nothing_outside_itself(tmp_path, path):
+    (tmp_path / "bundle.json").write_text(json.dumps({"files": {path: "00"}}))
+    with pytest.raises(bundle.BundleError, match="lies outside"):
+        bundle.read(tmp_path)

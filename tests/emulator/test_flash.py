@@ -144,6 +144,63 @@ def test_a_write_beyond_the_flash_is_refused(tmp_path):
     flash = Flash(tmp_path / "flash.img", boards.load("pico_w"))
     flash.format({})
     flash.open()
-    with pytest.raises(ValueError, match="beyond the flash"):
+    with pytest.raises(OSError, match="beyond the flash"):
         flash.program(211, 4000, bytes(256))
     flash.close()
+
+
+RAW = """
+import os, sys, vfs
+if sys.platform == "rp2":
+    import rp2
+    device = rp2.Flash()
+else:
+    import esp32
+    assert not esp32.Partition.find(esp32.Partition.TYPE_APP) + esp32.Partition.find(label="otherwise")
+    device = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")[0]
+count, size = device.ioctl(4, 0), device.ioctl(5, 0)
+print(count, size)
+device.ioctl(6, count - 1)
+block = bytearray(size)
+device.readblocks(count - 1, block)
+print(block.count(b"\\xff"))
+device.writeblocks(count - 1, b"\\x0f" * 256, 256)
+device.readblocks(count - 1, memoryview(block)[:8], 252)
+print(bytes(block[:8]).hex())
+device.writeblocks(count - 2, b"\\x5a" * (2 * size))
+device.readblocks(count - 1, block)
+print(block.count(b"\\x5a"))
+for beyond in (lambda: device.ioctl(6, count), lambda: device.writeblocks(count - 1, bytes(size), 1)):
+    try:
+        print(beyond())
+    except OSError as error:
+        print("refused", error.errno)
+os.chdir("/")
+vfs.umount("/")
+vfs.VfsLfs2.mkfs(device)
+vfs.mount(vfs.VfsLfs2(device), "/")
+print(os.listdir("/"))
+open("/made", "w").close()
+"""
+
+
+@pytest.mark.parametrize("name", ["pico_w", "pico2_w", "esp32_c3", "esp32_s3"])
+def test_programs_reach_the_flash_under_the_file_system(emulated_board, name):
+    board = emulated_board(name, files={"main.py": RAW.encode(), "given": b"x"})
+    board.start()
+    board.world.advance(60)
+    count = board.facts.filesystem_bytes // 4096
+    assert list(board.console) == [f"{count} 4096", "4096", "ffffffff0f0f0f0f", "4096", "-22", "-22", "[]"]
+    board.cut_power()
+    assert board.list_files() == ["/made"]
+
+
+def test_a_board_without_a_file_system_makes_an_empty_one(emulated_board):
+    board = emulated_board("esp32_c3", files={"main.py": b"print('never')"})
+    for content in (b"\xff", b"\x00", b"\x5a"):
+        board.flash.path.write_bytes(content * board.facts.filesystem_bytes)
+        board.start()
+        board.world.advance(1)
+        board.cut_power()
+        assert board.list_files() == []
+    assert not board.console

@@ -15,10 +15,10 @@ from kerbtools.emulator import InterpreterError, interpreter
 @pytest.fixture
 def fresh():
     """No command and no shim size known from an earlier test."""
-    for cached in (interpreter.command, interpreter.shim_bytes):
+    for cached in (interpreter.command, interpreter.board_command, interpreter.shim_bytes):
         cached.cache_clear()
     yield
-    for cached in (interpreter.command, interpreter.shim_bytes):
+    for cached in (interpreter.command, interpreter.board_command, interpreter.shim_bytes):
         cached.cache_clear()
 
 
@@ -38,6 +38,14 @@ def test_a_binary_that_is_no_micropython_is_told_with_a_hint(fresh, monkeypatch,
     with pytest.raises(InterpreterError, match=told) as caught:
         interpreter.shim_bytes("rp2", 28)
     assert "MICROPYTHON" in caught.value.hint
+
+
+def test_who_starts_a_board_is_told_that_there_is_no_micropython(fresh, monkeypatch, emulated_board):
+    board = emulated_board("pico_w", files={})
+    monkeypatch.setenv("MICROPYTHON", "/nowhere/micropython")
+    with pytest.raises(InterpreterError, match="does not start"):
+        board.start()
+    assert not board.alive
 
 
 HOST = """

@@ -1,8 +1,11 @@
 """Starts, sleeps, resets and watchdogs, and what each leaves behind on each port."""
 
+import random
+import time
+
 import pytest
 
-from kerbtools.emulator import Board, World
+from kerbtools.emulator import Board, World, interpreter
 
 DEEPSLEEP = """
 import machine, time
@@ -35,10 +38,13 @@ machine.RTC().memory(bytes(memory) + b"\\x2a")
 """,
     "pico_w": """
 import machine, os, time
-memory = machine.mem_backup()
-print("kept", bytes(memory[:4]).hex(), machine.reset_cause(), len(memory), hasattr(machine.RTC, "memory"))
-memory[memory[0] + 1] = 42
-memory[0] += 1
+regions = machine.mem_backup(-1)
+last = regions[-1]
+sizes = [len(bytes(region)) for region in regions]
+print("kept", last[0], hex(last[-1]), machine.reset_cause(), sizes, hasattr(machine.RTC, "memory"))
+last[-1] = 0xFFFFFFFF
+last[0] += 1
+assert machine.mem_backup()[0] == 0
 """,
 }
 ENDINGS = {
@@ -54,20 +60,24 @@ ENDINGS = {
     ("name", "ending", "kept"),
     [
         ("esp32_c3", "deepsleep", "kept 2a 4"),
-        ("esp32_c3", "software", "kept nothing 5"),
+        ("esp32_c3", "software", "kept nothing 2"),
         ("esp32_c3", "watchdog", "kept nothing 3"),
         ("esp32_c3", "pin", "kept nothing 1"),
         ("esp32_c3", "power", "kept nothing 1"),
-        ("pico_w", "deepsleep", "kept 012a0000 3 28 False"),
-        ("pico_w", "software", "kept 012a0000 3 28 False"),
-        ("pico_w", "watchdog", "kept 012a0000 3 28 False"),
-        ("pico_w", "pin", "kept 00000000 1 28 False"),
-        ("pico_w", "power", "kept 00000000 1 28 False"),
+        ("pico_w", "deepsleep", "kept 1 0xffffffff 3 [16, 12] False"),
+        ("pico_w", "software", "kept 1 0xffffffff 3 [16, 12] False"),
+        ("pico_w", "watchdog", "kept 1 0xffffffff 3 [16, 12] False"),
+        ("pico_w", "pin", "kept 0 0x0 1 [16, 12] False"),
+        ("pico_w", "power", "kept 0 0x0 1 [16, 12] False"),
+        ("pico2_w", "deepsleep", "kept 1 0xffffffff 3 [16, 12, 32] False"),
+        ("pico2_w", "power", "kept 0 0x0 1 [16, 12, 32] False"),
     ],
 )
 def test_what_an_ending_leaves_of_the_retained_memory(emulated_board, name, ending, kept):
     main = (
-        RETAIN[name] + "if 'go' in os.listdir('/'):\n    time.sleep(100)\nopen('/go', 'w').close()\n" + ENDINGS[ending]
+        RETAIN["esp32_c3" if name == "esp32_c3" else "pico_w"]
+        + "if 'go' in os.listdir('/'):\n    time.sleep(100)\nopen('/go', 'w').close()\n"
+        + ENDINGS[ending]
     )
     board = emulated_board(name, files={"main.py": main.encode()})
     board.start()
@@ -151,7 +161,7 @@ if "go" not in os.listdir("/"):
     board = emulated_board("esp32_c3", files={"main.py": main.encode()})
     board.start()
     board.world.advance(2)
-    assert list(board.console) == ["start 1 b'' False", "start 1 b'kept' True"]
+    assert list(board.console) == ["start 1 b'' False", "MPY: soft reboot", "start 5 b'kept' True"]
 
 
 def test_a_hung_firmware_is_reset_by_its_watchdog(emulated_board):
@@ -244,3 +254,25 @@ machine.deepsleep(600000)
             runs.append(list(board.console))
     assert runs[0] == runs[1] != runs[2]
     assert len(runs[0]) == 10
+
+
+@pytest.mark.parametrize("name", ["pico_w", "esp32_c3"])
+def test_a_board_stops_at_whatever_moment_after_its_start(name):
+    """Also before its first process is there, and while what its shims take of the heap is not known yet."""
+    moment = random.Random(name)
+    with World(seed=1) as world:
+        for number in range(50):
+            board = Board(world, name, files={}, name=f"{name}-{number}")
+            assert board.usb_path
+            if number % 10 == 0:
+                interpreter.shim_bytes.cache_clear()
+            board.start()
+            until = time.monotonic() + (number % 5 > 0) * moment.random() ** 2 * 0.1
+            while time.monotonic() < until:
+                pass
+            if number % 7 == 3:
+                board.reset()
+            begun = time.monotonic()
+            board.stop()
+            assert not board.alive and board.failure is None
+            assert time.monotonic() - begun < 5

@@ -61,26 +61,31 @@ def test_what_was_kept_is_taken_once():
         assert retained.unpack(board_side.take_retained()) == (None, 0)
 
 
-def test_a_register_file_of_words_is_written_word_by_word():
+def test_register_files_of_words_are_written_word_by_word():
     board_side, machine = board_hal(PICO)
-    words = [0] * 7
+    files = [0] * 4, [0] * 3
 
     class View:
         """A memoryview of 32-bit items: len counts items, bytes() gives their bytes."""
 
+        def __init__(self, words):
+            self._words = words
+
         def __len__(self):
-            return 7
+            return len(self._words)
 
         def __setitem__(self, place, value):
-            words[place] = value
+            self._words[place] = value
 
         def __iter__(self):
-            return iter(b"".join([word.to_bytes(4, "little") for word in words]))
+            return iter(b"".join([word.to_bytes(4, "little") for word in self._words]))
 
-    machine.mem_backup = View
+    machine.mem_backup = lambda region: [View(words) for words in files]
     packed = some_state().pack()
     board_side.keep_retained(packed)
-    assert b"".join([word.to_bytes(4, "little") for word in words]) == packed
+    assert b"".join([word.to_bytes(4, "little") for words in files for word in words]) == packed
+    assert board_side.take_retained() == packed
+    assert files == ([0] * 4, [0] * 3)
 
 
 def test_reset_causes_of_both_ports():

@@ -275,7 +275,7 @@ class Machine:
             self._memory = b""
             self.memory = self._rtc_memory
         else:
-            self.mem_backup = lambda: memoryview(self._backup)
+            self.mem_backup = lambda region: (memoryview(self._backup),)
 
     def _rtc_memory(self, data=None):
         if data is None:

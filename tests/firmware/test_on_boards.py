@@ -6,7 +6,7 @@ import pytest
 from peer import Peer
 from rig import NODE, SECRET
 
-from kerbtools.emulator import Identity
+from kerbtools.emulator import Identity, interpreter
 
 BOARDS = ("esp32_c3", "pico_w")
 TEARS = ("all", "half", "garbage")
@@ -61,6 +61,18 @@ def test_a_day_in_the_field_is_one_hello_and_one_report(node, name):
     assert [r.time - board.world.start_utc for r in records[1:]] == [HOUR_S * (i + 1) for i in range(23)]
     assert all(set(r.values) >= {0, 2, 5} and 0 <= r.values[0] <= 100 for r in records)
     check(board)
+
+
+@pytest.mark.parametrize("report_records", [1, 24])
+def test_a_day_fits_a_heap_that_is_a_fifth_smaller(node, monkeypatch, report_records):
+    """How well a heap stays in one piece is luck in part: so there is room to spare."""
+    monkeypatch.setattr(interpreter, "HEAP_FACTOR", 0.8 * interpreter.HEAP_FACTOR)
+    board = node("esp32_c3", report_records=report_records)
+    with Peer(board) as peer:
+        board.start()
+        board.world.advance(26 * HOUR_S)
+    check(board)
+    assert len(peer.gateway.records) >= 24
 
 
 @pytest.mark.parametrize("name", BOARDS)
@@ -173,7 +185,7 @@ def test_a_silent_gateway_costs_no_record_and_little_radio(node, name):
 
 def test_no_watchdog_bites_at_the_slowest_settings(node):
     board = node("esp32_c3", ack_timeout_ms=10000, tries=4, echoes=15, echo_timeout_ms=10000, report_records=1)
-    board.hardware.distance.fault = "silent"
+    board.break_part("distance", "silent")
     board.start()
     board.world.advance(12 * HOUR_S)
     assert len(board.said("taken")) == 12 and len(board.said("sent")) >= 12
@@ -186,8 +198,9 @@ def test_hourly_records_wear_flash_no_more_than_the_page_says(node, name, erases
     board = node(name)
     with Peer(board) as peer:
         board.start()
-        board.world.advance(2 * 24 * HOUR_S)
-        before, records = board.flash.erases, len(peer.gateway.records)
+        board.world.advance(2 * 24 * HOUR_S + HOUR_S // 2)  # between two samples
+        before, taken = board.flash.erases, len(board.said("taken"))
         board.world.advance(5 * 24 * HOUR_S)
-        assert len(peer.gateway.records) - records == 5 * 24
+        assert len(board.said("taken")) - taken == 5 * 24
+        assert len(peer.gateway.records) > 6 * 24  # a late ack may make a report shorter, and its records come in two
         assert 0 < (board.flash.erases - before) / (5 * 24) <= erases_a_record

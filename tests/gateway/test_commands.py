@@ -299,8 +299,8 @@ def test_groups_sites_and_streets(rig: CommandRig) -> None:
     assert rig.ask(document("x", target={"group": "nowhere"}))["reason"] == "unknown group"
     assert rig.ask(document("x", target={"nodes": [801, 17]}))["reason"] == "no such role"
     assert rig.ask(document("x", target={"node": 4000}))["reason"] == "unknown node"
-    rig.registry.revoke(806)
-    assert rig.ask(document("x", target={"node": 806}))["reason"] == "revoked node"
+    rig.registry.mark(806, "quarantine")
+    assert rig.ask(document("x", target={"node": 806}))["reason"] == "out of service"
     assert rig.ask(document("y", target={"group": "quay"}))["nodes"] == 2
 
 

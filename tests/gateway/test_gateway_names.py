@@ -2,12 +2,16 @@
 
 import inspect
 
-from kerbgate import errors, inlets, outlets, store
+from kerbgate import errors, inlets, outlets, registry, store
 
 
 def test_public_names_are_these() -> None:
     assert inlets.__all__ == ["Counters", "Inlet", "Route", "Take", "open_inlet"]
     assert outlets.__all__ == ["Link", "Outlet", "check_url", "open_outlet"]
+    assert registry.__all__ == [
+        "Asset", "Binding", "Card", "HEARD", "KEYED", "MAX_ADDRESS", "Node", "ROLES", "Registry", "SECRET_SIZE", "STATES",
+        "TRANSITIONS",
+    ]  # fmt: skip
     assert store.__all__ == [
         "CLOSED_LIFE", "COMMITTED", "DUPLICATE", "FAILED", "REPLAYED", "UNKNOWN_LIFE",
         "Arrival", "Fold", "HelloFacts", "Layer", "NewReport", "Outcome", "Reader", "Store", "StoredReport",

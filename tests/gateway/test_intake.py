@@ -137,7 +137,27 @@ def test_law_5_each_reason(rig: Rig) -> None:
     add_node(rig.registry, 20)
     refuses(rig, key.seal(frame.UP, 0, 20, 0, b"\x80"), "no life")
     rig.registry.revoke(17)
-    refuses(rig, data, "revoked node")
+    refuses(rig, data, "stolen node")
+
+
+@pytest.mark.parametrize("event", ["quarantine", "return", "retire", "steal"])
+def test_a_node_that_is_not_to_be_heard_is_refused_under_its_state(rig: Rig, event: str) -> None:
+    _, data = reported(rig)
+    state = rig.registry.mark(17, event).state
+    refuses(rig, data, f"{state} node", times=3)
+
+
+def test_what_a_quarantined_node_sent_is_heard_after_its_readmission(rig: Rig) -> None:
+    node = rig.node(17)
+    rig.confirm(node)
+    rig.registry.mark(17, "quarantine")
+    node.take(3, START)
+    for _ in range(2):
+        rig.exchange(node)
+    assert node.waiting == 3
+    rig.registry.mark(17, "readmit")
+    rig.exchange(node)
+    assert node.waiting == 0
 
 
 def test_every_truncation_and_every_flipped_bit_is_refused(rig: Rig) -> None:

@@ -32,7 +32,7 @@ def test_a_node_is_added_found_listed_and_removed(tmp_path: Path) -> None:
     assert [node.address for node in registry.list()] == [17, 300]
     node = registry.get(17)
     assert node is not None and (node.site, node.role, node.board, node.state, node.epoch) == (
-        "harbour", "bin", "pico_w", "active", 0,
+        "harbour", "bin", "pico_w", "stock", 0,
     )  # fmt: skip
     assert registry.secret(node) == SECRET and registry.get(18) is None
     registry.remove(17)
@@ -113,7 +113,7 @@ def test_what_another_process_adds_is_seen(tmp_path: Path) -> None:
     theirs.revoke(17)
     ours.refresh()
     node = ours.get(17)
-    assert node is not None and node.state == "revoked"
+    assert node is not None and node.state == "stolen"
     ours.close()
     theirs.close()
 

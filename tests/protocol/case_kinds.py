@@ -93,7 +93,7 @@ def test_every_message_round_trips():
 
 
 def test_an_alarm_fits_25_bytes():
-    """As ../shared/workload/days.py has it: fire, severity 2, raised, with its temperature; 2-byte node and number."""
+    """As kerbtools.bench.days has it: fire, severity 2, raised, with its temperature; 2-byte node and number."""
     key = seal.uplink_key(bytes(16), 417, bytes(8))
     assert len(key.seal(frame.UP, 0, 417, 20534, encode(alarm()))) == 25
 

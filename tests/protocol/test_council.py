@@ -16,7 +16,7 @@ REFERENCE = Path(__file__).parents[3] / "shared" / "reference"
 UNCHECKED = {"3301/5700", "3303/5700", "3330/5700"}
 
 needs_reference = pytest.mark.skipif(
-    not REFERENCE.is_dir(), reason="the councils' interface definitions (../shared/reference) are not on this machine"
+    not REFERENCE.is_dir(), reason="the councils' interface definitions are not beside this checkout"
 )
 FLAGS = [*council.FAULT_FLAGS.values(), *council.EVENTS.values()]
 

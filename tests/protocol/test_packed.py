@@ -24,7 +24,7 @@ SEAL = 13  # bytes around a message: header of a usual node, and tag
 SEEDS = range(1, 1001)
 SPECIALS = (c.NOT_FITTED, c.NO_ECHO, c.FAULT)
 
-needs_data = pytest.mark.skipif(not DATA.exists(), reason="the recorded data (../shared/data) is absent")
+needs_data = pytest.mark.skipif(not DATA.exists(), reason="the recorded data is not beside this checkout")
 
 
 @st.composite

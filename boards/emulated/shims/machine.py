@@ -1,12 +1,17 @@
-"""`machine` of an emulated board, as far as the firmware uses it, true to the port named by KERB_PORT.
+"""`machine` of an emulated board, true to the port and chip named by KERB_PORT and KERB_CHIP.
 
 Names that a port does not have are absent here too. Every object is a thin call to the host, which owns the hardware.
 """
 
 import os as _os
 
+import kerb_irq as _irq
+import kerb_port  # noqa: F401  what else the board has in its firmware
 import kerb_rpc as _rpc
+from kerb_buses import I2C, PWM, SPI, SoftI2C, SoftSPI, Timer  # noqa: F401
+from kerb_pin import ADC, Pin, Signal  # noqa: F401
 from kerb_rpc import call as _call
+from kerb_uart import UART  # noqa: F401
 
 _RP2 = _os.getenv("KERB_PORT") == "rp2"
 _CAUSE = int(_os.getenv("KERB_CAUSE"))
@@ -17,6 +22,13 @@ if not _RP2:
     HARD_RESET = 2
     DEEPSLEEP_RESET = 4
     SOFT_RESET = 5
+    SLEEP = 2
+    DEEPSLEEP = 4
+    PIN_WAKE = EXT0_WAKE = 2
+    EXT1_WAKE = 3
+    TIMER_WAKE = 4
+    TOUCHPAD_WAKE = 5
+    ULP_WAKE = 6
 
 
 def reset():
@@ -39,12 +51,27 @@ def _check_sleep(ms):
 
 def lightsleep(time_ms=None):
     _check_sleep(time_ms)
-    _call(_rpc.SLEEP, -1 if time_ms is None else time_ms * 1000)
+    _call(_rpc.LIGHTSLEEP, -1 if time_ms is None else time_ms * 1000)
 
 
 def deepsleep(time_ms=None):
     _check_sleep(time_ms)
+    if not _RP2:
+        import esp32
+
+        esp32._check_deepsleep()
     _call(_rpc.DEEPSLEEP, -1 if time_ms is None else time_ms)
+
+
+if not _RP2:
+    sleep = lightsleep
+
+    def wake_reason():
+        return _call(_rpc.WAKE_REASON)[0]
+
+    def wake_pins():
+        mask = _call(_rpc.WAKE_REASON)[1]
+        return tuple([number for number in range(64) if mask >> number & 1])
 
 
 def idle():
@@ -55,81 +82,32 @@ def unique_id():
     return bytes.fromhex(_os.getenv("KERB_UNIQUE_ID"))
 
 
+_frequency = int(_os.getenv("KERB_FREQUENCY") or 0)
+
+
 def freq(hz=None):
+    """The set value is kept and told, no more: computing takes no virtual time."""
+    global _frequency
     if hz is None:
-        return int(_os.getenv("KERB_FREQUENCY"))
+        return _frequency
+    _frequency = hz
 
 
 def disable_irq():
-    return 0
+    return _irq.mask()
 
 
 def enable_irq(state=0):
-    pass
+    _irq.unmask(state)
 
 
-class Pin:
-    IN = 0
-    OUT = 1
-    OPEN_DRAIN = 2
-    PULL_UP = 1
-    PULL_DOWN = 2
-
-    def __init__(self, id, mode=-1, pull=-1, *, value=None, drive=None, alt=None, hold=None):
-        self.id = id
-        self.init(mode, pull, value=value)
-
-    def init(self, mode=-1, pull=-1, *, value=None, drive=None, alt=None, hold=None):
-        if value is not None:
-            self.value(value)
-
-    def value(self, level=None):
-        if level is None:
-            return _call(_rpc.PIN_READ, self.id)[0]
-        _call(_rpc.PIN_WRITE, self.id, 1 if level else 0)
-
-    __call__ = value
-
-    def on(self):
-        self.value(1)
-
-    def off(self):
-        self.value(0)
-
-    if _RP2:
-        high = on
-        low = off
-
-    def __repr__(self):
-        return "Pin(%d)" % self.id
-
-
-class ADC:
-    if not _RP2:
-        ATTN_0DB = 0
-        ATTN_2_5DB = 1
-        ATTN_6DB = 2
-        ATTN_11DB = 3
-
-    def __init__(self, pin, **options):
-        self._pin = pin.id if isinstance(pin, Pin) else pin
-
-    def read_u16(self):
-        return _call(_rpc.ADC_READ, self._pin)[0]
-
-    if not _RP2:
-
-        def atten(self, attenuation):
-            pass
-
-        def read_uv(self):
-            return _call(_rpc.ADC_READ, self._pin)[1]
+_LONGEST_WATCHDOG_MS = int(_os.getenv("KERB_WATCHDOG_MS") or 0)  # 0: the port knows no limit
 
 
 class WDT:
     def __init__(self, id=0, timeout=5000):
-        if _RP2 and timeout > 8388:
-            raise ValueError("timeout exceeds 8388")
+        if _LONGEST_WATCHDOG_MS and timeout > _LONGEST_WATCHDOG_MS:
+            raise ValueError("timeout exceeds %d" % _LONGEST_WATCHDOG_MS)
         _call(_rpc.WDT_START, timeout)
 
     def feed(self):
@@ -152,6 +130,9 @@ class RTC:
 
     if not _RP2:
 
+        def init(self, moment):
+            self.datetime(moment)
+
         def memory(self, data=None):
             if data is None:
                 return _rpc.fetch(_rpc.RTC_READ)
@@ -161,69 +142,9 @@ class RTC:
 
 
 if _RP2:
+    # ports/rp2/machine_mem_backup.c: words of the watchdog's scratch 0 to 3, of 5 to 7, and of the RP2350's POWMAN.
+    _words = memoryview(_rpc.backup)
+    _regions = tuple([_words[a:b] for a, b in ((0, 4), (4, 7), (7, 15)) if b <= len(_words)])
 
-    def mem_backup():
-        return memoryview(_rpc.backup)
-
-
-class UART:
-    def __init__(self, id, baudrate=115200, **options):
-        self._id = id
-        self._timeout = 0
-        self._timeout_char = 0
-        self.init(baudrate, **options)
-
-    def init(self, baudrate=115200, bits=8, parity=None, stop=1, *, timeout=0, timeout_char=0, rxbuf=256, **options):
-        self._timeout = timeout
-        self._timeout_char = timeout_char
-        _call(_rpc.UART_OPEN, self._id, rxbuf)
-
-    def deinit(self):
-        pass
-
-    def any(self):
-        return _call(_rpc.UART_ANY, self._id)[0]
-
-    def readinto(self, buffer, count=None):
-        view = memoryview(buffer)
-        count = len(view) if count is None else min(count, len(view))
-        done = 0
-        while done < count:
-            if not _call(_rpc.UART_WAIT, self._id, self._timeout_char if done else self._timeout)[0]:
-                break
-            data = _rpc.fetch(_rpc.UART_READ, self._id, count - done)
-            view[done : done + len(data)] = data
-            done += len(data)
-        return done or None
-
-    def read(self, count=None):
-        if count is None:
-            count = self.any()
-            if not count:
-                count = _call(_rpc.UART_WAIT, self._id, self._timeout)[0]
-        buffer = bytearray(count)
-        done = self.readinto(buffer)
-        return bytes(buffer[:done]) if done else None
-
-    def readline(self):
-        line = b""
-        while not line.endswith(b"\n"):
-            byte = self.read(1)
-            if byte is None:
-                break
-            line += byte
-        return line or None
-
-    def write(self, data):
-        if isinstance(data, str):
-            data = data.encode()
-        view = memoryview(data)
-        for start in range(0, len(view), 4096):
-            _call(_rpc.UART_WRITE, self._id, payload=view[start : start + 4096])
-        return len(view)
-
-    def txdone(self):
-        return True
-
-    def flush(self):
-        pass
+    def mem_backup(region=0):
+        return _regions if region == -1 else _regions[region]

@@ -3,7 +3,8 @@
 import os as _os
 
 import utime as _utime
-from kerb_rpc import CLOCK, SLEEP, call, uptime_us
+from kerb_irq import sleep_us as _sleep_us
+from kerb_rpc import CLOCK, call, uptime_us
 
 _PERIOD = 1 << 30
 _HALF = 1 << 29
@@ -30,15 +31,15 @@ def ticks_diff(end, start):
 
 
 def sleep(seconds):
-    call(SLEEP, int(seconds * 1000000))
+    _sleep_us(max(0, int(seconds * 1000000)))
 
 
 def sleep_ms(ms):
-    call(SLEEP, ms * 1000)
+    _sleep_us(max(0, ms * 1000))
 
 
 def sleep_us(us):
-    call(SLEEP, us)
+    _sleep_us(max(0, us))
 
 
 def time():

@@ -25,7 +25,7 @@ class Ds18b20:
         roms = self._call(self._bus.scan)
         if roms is FAULT or not roms:
             return FAULT
-        celsius = self._call(self._bus.read_temp, roms[0])
+        celsius = self._call(self._bus.read_temp, roms[0])  # pyright: ignore[reportIndexIssue]  # FAULT went above
         if celsius is FAULT:
             return FAULT
         half_c = round(celsius * 2)

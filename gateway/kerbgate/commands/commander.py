@@ -24,7 +24,7 @@ from kerbgate.commands.orders import Held, Order, Queue
 from kerbgate.commands.reasons import REFUSAL_S, REFUSALS, Allowance, Refusal
 from kerbgate.commands.request import LOCAL, Cancel, Request, absolute, check, ident_of, read, write_time
 from kerbgate.inlets.base import Route
-from kerbgate.registry import ACTIVE, Node, Registry
+from kerbgate.registry import HEARD, Node, Registry
 from kerbgate.store.items import COMMITTED, Change, Outcome
 from kerbgate.store.store import Store
 
@@ -425,7 +425,7 @@ class Commands:
             address = self._push.popleft()
             self._pushing.discard(address)
             node, way = self._registry.get(address), self._ways.get(address)
-            if node is None or node.state != ACTIVE or way is None or self._ends.life_of(address) != way[1]:
+            if node is None or node.state not in HEARD or way is None or self._ends.life_of(address) != way[1]:
                 continue
             route, life, top = way
             message = self._next(address, life, top)

@@ -17,7 +17,7 @@ from kerbgate.commands.reasons import Refusal
 from kerbgate.commands.request import Target
 from kerbgate.config import NAME
 from kerbgate.errors import ConfigError
-from kerbgate.registry import ACTIVE, Node, Registry
+from kerbgate.registry import HEARD, Node, Registry
 from kerbwire.waves import EVERYONE, MAX_SCOPE
 
 MAX_FILE = 1024 * 1024  # bytes: a district of 10,000 nodes, each named by itself, takes 100 KB
@@ -78,12 +78,12 @@ class Groups:
         if target.kind == "site":
             if target.name != self._site:
                 raise Refusal("other site", target.name)
-            found = [node for node in registry.list() if node.state == ACTIVE]
+            found = [node for node in registry.list() if node.state in HEARD]
         elif target.kind == "group":
             group = self._groups.get(target.name)
             if group is None:
                 raise Refusal("unknown group", target.name)
-            found = [node for node in registry.list() if node.address in group.nodes and node.state == ACTIVE]
+            found = [node for node in registry.list() if node.address in group.nodes and node.state in HEARD]
         else:
             found = [self._named(address, registry) for address in target.nodes]
             for node in found:
@@ -110,8 +110,8 @@ class Groups:
             raise Refusal("unknown node", str(address))
         if node.site != self._site:
             raise Refusal("other site", f"node {address}")
-        if node.state != ACTIVE:
-            raise Refusal("revoked node", str(address))
+        if node.state not in HEARD:
+            raise Refusal("out of service", str(address))
         return node
 
 

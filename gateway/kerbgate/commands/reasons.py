@@ -21,7 +21,7 @@ HINTS: Final = {
     "bad target": "name one of node, nodes, group or site",
     "other site": "this gateway answers for its own site only: use that site's topic",
     "unknown node": "check the address on the node's label, and that it is in this gateway's registry",
-    "revoked node": "the node was taken out of service: provision it again",
+    "out of service": "the node is quarantined, returned, retired or stolen: kerb registry show tells",
     "unknown group": "check the name in the gateway's groups file",
     "no such role": "none of the nodes named is of a role that this operation is for",
     "no group key": "make one with: kerb gateway init, and give it to the lamps; or use dim on each",

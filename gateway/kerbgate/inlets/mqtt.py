@@ -95,6 +95,7 @@ class MqttInlet:
                 await self._connect_and_take(intake)
             except InletError as error:
                 self.counters.last_error = error.cause
+            brokers.heed_cancellation()
             retry_s = FIRST_RETRY_S if self.counters.opened > opened else min(retry_s * 2, LAST_RETRY_S)
             await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311
 
@@ -125,6 +126,7 @@ class MqttInlet:
         session = _Session(client, self, intake)
         try:
             await self._open(client, newer)
+            brokers.heed_cancellation()
             self._session = session
             self.counters.connected = True
             self.counters.opened += 1

@@ -54,6 +54,7 @@ class MqttOutlet:
         except _OldBroker:
             client, link = await self._connect(aiomqtt.ProtocolVersion.V311, where)
         try:
+            brokers.heed_cancellation()
             yield link
         finally:
             with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):

@@ -1,11 +1,11 @@
 """One gateway a store: a lock that the kernel drops with the process, however it ends."""
 
-import fcntl
 import os
 import time
 from pathlib import Path
 
 from kerbgate.errors import StoreBusy, StoreError
+from kerbgate.store import filelock
 
 _TRIES = 5  # with _PAUSE_S between them: `holder` may have the lock for a moment
 _PAUSE_S = 0.02
@@ -14,11 +14,11 @@ _PAUSE_S = 0.02
 def holder(store: Path) -> str | None:
     """The process that works on this store, as a number, or None."""
     try:
-        descriptor = os.open(store.with_name(store.name + ".lock"), os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(store.with_name(store.name + ".lock"), os.O_RDONLY)
     except OSError:
         return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        filelock.lock(descriptor, shared=True)
     except OSError:
         return _read(descriptor)
     finally:
@@ -32,7 +32,7 @@ class StoreLock:
     def __init__(self, store: Path):
         self._path = store.with_name(store.name + ".lock")
         try:
-            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise StoreError(
                 f"the store's lock {self._path} cannot be opened: {error.strerror}",
@@ -45,12 +45,13 @@ class StoreLock:
                 f"the store {store} is in use by process {other}", "stop that gateway first; one store has one gateway"
             )
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, b"%d\n" % os.getpid(), 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, b"%d\n" % os.getpid())
 
     def _locked(self) -> bool:
         for number in range(_TRIES):
             try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                filelock.lock(self._descriptor, shared=False)
                 return True
             except OSError:
                 if number < _TRIES - 1:
@@ -62,4 +63,5 @@ class StoreLock:
 
 
 def _read(descriptor: int) -> str:
-    return os.pread(descriptor, 20, 0).decode("ascii", "replace").strip() or "unknown"
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"

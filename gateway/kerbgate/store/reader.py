@@ -1,7 +1,7 @@
 """The store as its readers see it: a read-only connection, never in the writer's way."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +59,16 @@ class Reader:
             (outlet, after, limit),
         ).fetchall()
         return [_report(list(row)) for row in rows]
+
+    def backwards(self, role: str) -> Iterator[StoredReport]:
+        """Decoded reports of confirmed lives of such nodes, the newest first; read as they are taken."""
+        rows = self._db.execute(
+            "SELECT report_id, node, site, role, life, received, synchronised, first, count, fresh, message, time"
+            " FROM report JOIN life USING (life_id)"
+            " WHERE role=? AND life.state='confirmed' AND report.state='decoded' ORDER BY report_id DESC",
+            (role,),
+        )
+        return (_report(list(row)) for row in rows)
 
     def nodes(self) -> list[dict[str, Any]]:
         """Each node's confirmed life: when it was last seen, how many records are committed, its newest index."""

@@ -12,7 +12,9 @@ from rich.table import Table
 # part: (module, what it measures)
 PARTS = {
     "wire": ("kerbtools.bench.wire", "bytes beside peers and floor, air time, time and heap, recorded data"),
+    "node": ("kerbtools.bench.node", "a node's code and heap, on 64 bits and on the 32 of a board"),
     "gateway": ("kerbtools.bench.gateway", "frames a second: opened, checked, committed"),
+    "tools": ("kerbtools.bench.flashing", "flashing: beside plain mpremote, and an unchanged board"),
     "gateways": ("kerbtools.bench.gateways.rows", "ours beside those that a council would pick today"),
 }
 
@@ -21,7 +23,12 @@ PIPED_WIDTH = 180  # columns, where nothing says how wide the reader's page is
 
 def main(arguments: Sequence[str]) -> int:
     """Runs one part, or all."""
-    parser = argparse.ArgumentParser(prog="kerb bench", description="Print the figures behind every claim.")
+    parser = argparse.ArgumentParser(
+        prog="kerb bench",
+        description="Print the figures behind every claim.",
+        epilog="Parts:\n" + "\n".join(f"  {part:<10} {what}" for part, (_, what) in PARTS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("part", nargs="?", default="all", choices=["all", *PARTS], help="what to measure")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     parser.add_argument("--seeds", type=int, metavar="N", help="of part wire: seeds 1 to N of the workload (1000)")

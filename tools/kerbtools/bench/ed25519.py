@@ -9,7 +9,6 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 import kerbwire
-from kerbtools.emulator import interpreter
 
 MANIFEST_BYTES = 300  # an update manifest of some ten files
 BOARD_FACTOR = 160  # an RP2040's time over the unix port's, for plain code
@@ -60,6 +59,8 @@ print(json.dumps({"loop": loop, "whole": whole, "slices": len(slices), "longest"
 
 def rows() -> Iterator[dict[str, object]]:
     """One row, or one that says why there is none."""
+    from kerbtools.emulator import interpreter
+
     try:
         command = interpreter.command()
     except interpreter.InterpreterError as error:

@@ -16,7 +16,6 @@ from types import ModuleType
 
 import kerbwire
 from kerbtools.bench import ours, peers, workload
-from kerbtools.emulator import interpreter
 from kerbwire import frame
 
 BOARD_FACTOR = 160
@@ -37,6 +36,8 @@ _ROUNDS = 5
 
 def rows(days: ModuleType) -> Iterator[dict[str, object]]:
     """The operations on MicroPython, then the decoders on CPython."""
+    from kerbtools.emulator import interpreter
+
     try:
         command = interpreter.command()
     except interpreter.InterpreterError as error:

@@ -44,7 +44,8 @@ def rows() -> Iterator[dict[str, object]]:
     for source in SOURCES:
         folder = workload.shared() / "data"
         if not folder.exists():
-            yield {"skipped": f"no recorded data at {folder}", "hint": "run from a checkout with ../shared beside it"}
+            hint = "recorded data is no part of a public clone; the seeded workload is"
+            yield {"skipped": f"no recorded data at {folder}", "hint": hint}
             return
         yield _row(source, source.read(folder))
 

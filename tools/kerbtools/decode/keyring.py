@@ -46,8 +46,12 @@ class Keyring:
             return NO_KEY
         if header.space not in (UP, DOWN):
             return "group frames are sealed under a key that belongs to no node"
-        if self._registry is not None and self._registry.get(header.node) is None:
-            return f"node {header.node} is not in this registry"
+        if self._registry is not None:
+            row = self._registry.get(header.node)
+            if row is None:
+                return f"node {header.node} is not in this registry"
+            if not row.sealed:
+                return f"node {header.node} is {row.state}: its secret is gone"
         lives, instances = self._contexts(header)
         if not lives:
             return "the life is not known: give --life, or a capture that begins with the node's hello"

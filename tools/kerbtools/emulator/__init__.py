@@ -8,8 +8,22 @@ with World(seed=1, paused=True) as world:
 """
 
 from kerbtools.emulator.board import Board, Identity
+from kerbtools.emulator.energy import Energy
 from kerbtools.emulator.interpreter import InterpreterError
+from kerbtools.emulator.lamp_scene import LampScene, LampTruth
+from kerbtools.emulator.radio import AccessPoint
 from kerbtools.emulator.scene import BinScene, Truth
 from kerbtools.emulator.world import World
 
-__all__ = ["BinScene", "Board", "Identity", "InterpreterError", "Truth", "World"]
+__all__ = [
+    "AccessPoint",
+    "BinScene",
+    "Board",
+    "Energy",
+    "Identity",
+    "InterpreterError",
+    "LampScene",
+    "LampTruth",
+    "Truth",
+    "World",
+]

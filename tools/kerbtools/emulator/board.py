@@ -2,9 +2,11 @@
 
 import json
 import re
+import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,15 +16,20 @@ from typing import Any, Literal
 
 from kerbtools import boards, bundle
 from kerbtools.emulator import interpreter
+from kerbtools.emulator.console import Console
+from kerbtools.emulator.faults import Faults, Request
 from kerbtools.emulator.flash import Flash, Tear
 from kerbtools.emulator.hardware import Hardware
+from kerbtools.emulator.lamp_scene import LampScene, LampTruth
 from kerbtools.emulator.life import EndKind, Life
 from kerbtools.emulator.link import LinkPty
 from kerbtools.emulator.scene import BinScene, Truth
+from kerbtools.emulator.usb import UsbPort
 from kerbtools.emulator.world import Actor, Interrupted, World
 from kerbwire import cbor
 
-CONSOLE_LINES = 5000  # kept; a day of hourly wakes prints a few hundred
+# machine.reset_cause() after a soft reset; where a port is missing it is that of the chip's last reset (modmachine.c).
+_AFTER_SOFT_RESET = {"esp32": 5}
 STALL_S = 10.0  # real seconds without a call after which the firmware counts as hung
 _REQUEST_TIMEOUT_S = 10.0
 
@@ -45,7 +52,7 @@ class Identity:
         return cbor.encode({1: self.node, 2: self.secret, 3: self.epoch, 4: self.site})
 
 
-class Board:
+class Board(Faults):
     """One board in a world, off until `start`.
 
     files: what lies on its flash instead of the role's bundle, by path. directory: where its image lies; an image that
@@ -63,7 +70,7 @@ class Board:
         files: Mapping[str, bytes] | None = None,
         directory: Path | None = None,
         name: str | None = None,
-        scene: BinScene | None = None,
+        scene: BinScene | LampScene | None = None,
         on_line: Callable[["Board", str], None] | None = None,
         stall_s: float = STALL_S,
     ) -> None:
@@ -72,31 +79,28 @@ class Board:
         self.role = role
         self.name = name or (f"{board}-{identity.node}" if identity else f"{board}-{world.attached}")
         seed = f"{world.seed}/{self.name}"
-        self.scene = scene or BinScene(seed, world.start_utc * 1_000_000)
-        self.console: deque[str] = deque(maxlen=CONSOLE_LINES)
+        self.scene = scene or (LampScene if role == "lamp" else BinScene)(seed, world.start_utc * 1_000_000)
         self.wakes = 0  # starts that ended a deep sleep
         self.starts = 0  # all starts of the chip
         self.failure: BaseException | None = None  # what ended the emulator's own thread, where something did
         self._identity = identity
         self._config = config
         self._files = files
-        self._on_line = on_line
+        self._console = Console((lambda line: on_line(self, line)) if on_line else None)
         self._stall_s = stall_s
-        self._printed = threading.Condition()
-        self._partial = b""
-        self._lines = 0
         self._life: Life | None = None
+        self._runs = False  # the present life: neither off nor in deep sleep
         self._thread: threading.Thread | None = None
         self._requests = threading.Lock()
         self._state = threading.Lock()  # of _life and _request
-        self._request: Literal["pin", "power"] | None = None
+        self._request: Request | None = None
         self._taken = threading.Event()
         self._shims = interpreter.install_shims(world.directory / "shims")
         folder = directory or world.directory / self.name
         folder.mkdir(parents=True, exist_ok=True)
         self.flash = Flash(folder / "flash.img", self.facts)
         self._link = LinkPty()
-        self.hardware = Hardware(self.facts, self.scene, self.flash, self._link, seed)
+        self.hardware = Hardware(self.facts, self.scene, self.flash, self._link, seed, role=role, air=world.air)
         if not self.flash.exists():
             self.wipe_flash()
         world.attach(self)
@@ -107,31 +111,49 @@ class Board:
         return self._link.path
 
     @property
+    def usb_path(self) -> str:
+        """The USB serial port, as mpremote opens it; it is there from the first time that this is asked for.
+
+        A board that is off, sleeps deeply or hangs with Ctrl-C switched off does not answer there.
+        """
+        with self._state:
+            if self._console.usb is None:
+                self._console.usb = UsbPort(self._on_usb_input, self._on_usb_quiet)
+            return self._console.usb.path
+
+    @property
     def alive(self) -> bool:
         """Whether it has power: it runs, sleeps, or hangs."""
         return self._thread is not None and self._thread.is_alive()
 
-    def truth(self) -> Truth:
+    def truth(self) -> Truth | LampTruth:
         """The state of its surroundings now, as no sensor sees it."""
         return self.scene.truth(self.world.now_us())
 
     # Power and reset.
 
     def start(self) -> None:
-        """Power on. Nothing happens where it is on."""
+        """Power on. Nothing happens where it is on. InterpreterError."""
         if self.alive:
             return
         if self._link.closed:
             raise RuntimeError(f"{self.name} was stopped for good: make a new board, or use cut_power")
+        heap_bytes = interpreter.heap_for(self.facts)  # measured once a kind of board; a request must not wait for that
         self.flash.open()
         self._life = self._request = None
-        self._thread = threading.Thread(target=self._run, args=(self.world.join(),), name=self.name, daemon=True)
+        self._console.begin(cold=True)
+        self._runs = True
+        self._thread = threading.Thread(
+            target=self._run, args=(self.world.join(), heap_bytes), name=self.name, daemon=True
+        )
         self._thread.start()
 
     def stop(self) -> None:
         """Power off and let go of the link, for good."""
         self.cut_power()
-        self._link.close()
+        if not self._link.closed:
+            self._link.close()
+            self._console.close()
 
     def reset(self) -> None:
         """Press the reset pin. Returns when the old life is over."""
@@ -185,74 +207,91 @@ class Board:
     # Console.
 
     @property
+    def console(self) -> deque[str]:
+        """The newest lines."""
+        return self._console.lines
+
+    @property
     def lines(self) -> int:
         """Console lines printed so far: pass it to `wait_line` as `after`."""
-        return self._lines
+        return self._console.count
 
     def wait_line(self, pattern: str, *, after: int = 0, timeout_s: float = 20.0) -> re.Match[str]:
         """The first line that matches, from the `after`-th printed on. TimeoutError shows the last lines."""
-        expression = re.compile(pattern)
-        deadline = time.monotonic() + timeout_s
-        with self._printed:
-            while True:
-                skipped = self._lines - len(self.console)
-                for line in list(self.console)[max(0, after - skipped) :]:
-                    if match := expression.search(line):
-                        return match
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    last = "\n".join(list(self.console)[-20:])
-                    raise TimeoutError(f"{self.name} printed no {pattern!r} in {timeout_s} s; last lines:\n{last}")
-                self._printed.wait(left_s)
+        try:
+            return self._console.wait_line(pattern, after=after, timeout_s=timeout_s)
+        except TimeoutError as error:
+            raise TimeoutError(f"{self.name}: {error}") from None
 
-    def _print(self, data: bytes) -> None:
-        *lines, self._partial = (self._partial + data).split(b"\n")
-        for line in lines:
-            text = line.rstrip(b"\r").decode(errors="replace")
-            with self._printed:
-                self.console.append(text)
-                self._lines += 1
-                self._printed.notify_all()
-            if self._on_line:
-                self._on_line(self, text)
+    # USB, from its own thread.
+
+    def _on_usb_input(self, data: bytes) -> None:
+        with self._state:
+            runs, life = self._runs, self._life
+        if not runs:
+            return  # nobody is there to hear it
+        self.world.hold(self._console)
+        if life is None:
+            self._console.feed(data)
+        else:
+            life.type(data)
+
+    def _on_usb_quiet(self) -> None:
+        self.world.release(self._console)
 
     # The board's thread.
 
-    def _run(self, actor: Actor) -> None:
+    def _run(self, actor: Actor, heap_bytes: int) -> None:
         kind: ResetKind = "power"
         cause = self.facts.reset_causes[kind]
+        self.hardware.nudge = lambda: self.world.nudge(actor)
         try:
             while True:
                 self.starts += 1
                 self.hardware.begin(kind, self.world.now_us())
                 with self._state:
                     self._life = Life(
-                        self.world, actor, self.facts, self.hardware, self._shims, self._print, self._stall_s
+                        self.world, actor, self.facts, self.hardware, self._shims, self._console, self._stall_s
                     )
+                    if self._request is not None:  # it came while there was no life to end
+                        self._life.kill()
                 try:
-                    ending = self._life.run(cause)
-                    if ending.kind == "deepsleep":
-                        self.world.wait(actor, ending.until_us)
+                    ending = self._life.run(cause, heap_bytes)
                     kind = ending.kind
+                    self._runs = kind == "vm"
+                    self._console.begin(cold=kind != "vm")
+                    self.hardware.end(kind, self.world.now_us())
+                    while kind == "deepsleep" and (now_us := self.world.now_us()) < (
+                        wakes_us := self.hardware.wakes_us(now_us, ending.until_us)
+                    ):
+                        self.world.wait(actor, wakes_us)
                 except Interrupted:
-                    pass
+                    self._runs = False
+                    self._console.begin(cold=True)
                 kind = self._take_request(actor) or kind
+                self.hardware.end(kind, self.world.now_us())
                 if kind == "power":
                     return
+                if kind == "vm":
+                    self._console.print(b"MPY: soft reboot\r\n")
+                    cause = _AFTER_SOFT_RESET.get(self.facts.port, cause)
                 if kind == "deepsleep":
                     self.wakes += 1
                 if kind != "vm":
-                    cause = self.facts.reset_causes[kind]
+                    # Both ports report a brown-out as power-up (mp_machine_reset_cause of each).
+                    cause = self.facts.reset_causes["power" if kind == "brownout" else kind]
         except BaseException as error:
             self.failure = error
-            self._print(f"[emulator: {type(error).__name__}: {error}]\n".encode())
+            self._console.print(f"[emulator: {type(error).__name__}: {error}]\n".encode())
             raise
         finally:
+            self._runs = False
             self.flash.close()
+            self.world.release(self._console)
             self.world.leave(actor)
             self._taken.set()
 
-    def _ask(self, request: Literal["pin", "power"]) -> bool:
+    def _ask(self, request: Request) -> bool:
         """End the present life from outside; return when it is over. False: the board is off. TimeoutError."""
         if threading.current_thread() is self._thread:
             raise RuntimeError("a board's own thread (on_line) cannot reset it or cut its power")
@@ -264,13 +303,23 @@ class Board:
                 self._request = request
                 if self._life is not None:
                     self._life.kill()
-            if not self._taken.wait(_REQUEST_TIMEOUT_S):
-                raise TimeoutError(f"{self.name} did not end in {_REQUEST_TIMEOUT_S} s")
+            deadline = time.monotonic() + _REQUEST_TIMEOUT_S
+            while not self._taken.wait(0.05):
+                if not self.alive:  # its last life ended by itself just now
+                    return True
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{self.name} did not end in {_REQUEST_TIMEOUT_S} s: {self._whereabouts()}")
             return True
+
+    def _whereabouts(self) -> str:
+        """What the board's thread does now, from the outside in."""
+        frame = sys._current_frames().get(self._thread.ident or 0) if self._thread else None  # pyright: ignore[reportPrivateUsage]  # documented in sys
+        return " > ".join(entry.name for entry in traceback.extract_stack(frame)) if frame else "its thread is gone"
 
     def _take_request(self, actor: Actor) -> ResetKind | None:
         with self._state:
             request, self._request = self._request, None
+            self._runs = request != "power"  # from here on what is typed is for the next life
             if request is not None:
                 self.world.clear(actor)
                 self._taken.set()

@@ -1,5 +1,6 @@
 """The flash of an emulated board: a LittleFS2 image in a host file, and the power that may fail at any write."""
 
+import errno
 import os
 import random
 from collections.abc import Callable, Mapping
@@ -19,6 +20,10 @@ class PowerFailed(Exception):
     """The power went at this write."""
 
 
+class BrownedOut(PowerFailed):
+    """The voltage fell too low at this write, and came back."""
+
+
 class Flash:
     """The image file. The running board programs and erases; `read_file` and others are for a board that is off."""
 
@@ -29,6 +34,7 @@ class Flash:
         self._facts = facts
         self._fd: int | None = None
         self._cut: tuple[int, Tear] | None = None  # writes left, what the last one leaves
+        self._comes_back = False
 
     def exists(self) -> bool:
         return self.path.exists()
@@ -70,9 +76,13 @@ class Flash:
             os.close(self._fd)
             self._fd = None
 
-    def cut_at(self, writes: int, tear: Tear) -> None:
-        """Let the power fail at the n-th program or erase from now; all, half, or half and garbage of it is done."""
+    def cut_at(self, writes: int, tear: Tear, *, comes_back: bool = False) -> None:
+        """Let the power fail at the n-th program or erase from now; all, half, or half and garbage of it is done.
+
+        comes_back: it was a brown-out.
+        """
         self._cut = (writes, tear)
+        self._comes_back = comes_back
 
     def restore(self) -> None:
         self._cut = None
@@ -93,7 +103,7 @@ class Flash:
         if self._fd is None:
             raise ValueError("the flash is not open")
         if position < 0 or position + len(data) > self._facts.filesystem_bytes:
-            raise ValueError(f"write of {len(data)} bytes at {position} is beyond the flash")
+            raise OSError(errno.EINVAL, f"write of {len(data)} bytes at {position} is beyond the flash")
         if self._cut is None:
             os.pwrite(self._fd, data, position)
             return
@@ -107,7 +117,7 @@ class Flash:
         if tear == "garbage":
             data = data[:half] + random.Random(position).randbytes(len(data) - half)  # noqa: S311
         os.pwrite(self._fd, data[:half] if tear == "half" else data, position)
-        raise PowerFailed
+        raise BrownedOut if self._comes_back else PowerFailed
 
     # The image.
 

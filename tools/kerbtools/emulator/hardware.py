@@ -1,4 +1,4 @@
-"""The chip and what is wired to it: pins, UARTs, one-wire bus, ADC, retained memory and the board's own clock."""
+"""The chip and what is wired to it: what each call of a board means for its pins, buses, radio, memory and clock."""
 
 import errno
 import hashlib
@@ -6,13 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kerbtools import boards
+from kerbtools.emulator.energy import Ledger
 from kerbtools.emulator.flash import Flash
+from kerbtools.emulator.lamp_scene import LampScene
+from kerbtools.emulator.line_noise import LineNoise
 from kerbtools.emulator.link import LinkPty
-from kerbtools.emulator.parts import A02yyuw, Cells, Ds18b20, UartPart
+from kerbtools.emulator.parts.bus import I2cPart, UartPart
+from kerbtools.emulator.pins import Pins
+from kerbtools.emulator.radio import Air, State, Station
 from kerbtools.emulator.rpc import Call, Op
 from kerbtools.emulator.scene import BinScene
+from kerbtools.emulator.sockets import Sockets
+from kerbtools.emulator.timers import Timers
+from kerbtools.emulator.wiring import Site, wire
+from kerbtools.emulator.world import FOREVER
 
 CALL_US = 20  # what a call takes of virtual time: about what a method call takes on a board, and it ends busy loops
+_RADIO_BITS_PER_US = 6  # net rate at which a frame is sent, taken for all; each frame is at least _FRAME_US on the air
+_FRAME_US = 200
+_TIMER, _PIN = 1, 2  # kinds of an event, and of what can be polled: UART, socket
+_TIMER_WAKES = 4  # machine.TIMER_WAKE
 
 Reply = tuple[int, int, bytes]  # a, b, payload
 
@@ -30,70 +43,130 @@ class Uart:
 class Hardware:
     """Lives as long as the board; `begin` is a start of the chip. Calls come from the board's thread only."""
 
-    def __init__(self, facts: boards.Board, scene: BinScene, flash: Flash, link: LinkPty, seed: str) -> None:
+    def __init__(
+        self,
+        facts: boards.Board,
+        scene: BinScene | LampScene,
+        flash: Flash,
+        link: LinkPty,
+        seed: str,
+        *,
+        role: str = "bin",
+        air: Air | None = None,
+    ) -> None:
         self.unique_id = hashlib.sha256(seed.encode()).digest()[: 8 if facts.port == "rp2" else 6]
         self.flash = flash
         self.link = link
         self.retained = b""
         self.started_us = 0
         self.link_bytes = 0  # received on the link since the board was made
+        self.noise: dict[int, LineNoise] = {}  # by UART
+        self.nudge: Callable[[], None] = _nobody  # ends a wait of the board, from any thread
+        self.ledger = Ledger(facts.currents)
+        self.wired = wire(facts, role, Site(scene, seed, int.from_bytes(self.unique_id[:4], "big")), self.ledger)
+        self.parts = self.wired.by_slot
+        self.pins = Pins(self.wired.sources, self.wired.sinks)
+        self.timers = Timers()
+        self.station = Station(air or Air(), "wifi" in facts.radio)
+        self.sockets = Sockets(self.station)
+        self.clock_offset_us = 0  # of the board's own clock to the world's
         self._facts = facts
-        self._clock_offset_us = 0
-        self._pins: dict[int, int] = {}
         self._uarts: dict[int, Uart] = {}
-        sensors = facts.sensors
-        distance, temperature, battery = sensors["distance"], sensors["temperature"], sensors["battery"]
-        self.distance = A02yyuw(
-            f"{seed}/a02yyuw",
-            scene.truth,
-            reference_c=int(distance["reference_c"]),
-            warm_up_ms=int(distance["warm_up_ms"]),
-        )
-        self.thermometer = Ds18b20(int.from_bytes(self.unique_id[:4], "big"), scene.truth)
-        self.cells = Cells(
-            scene.truth,
-            top_ohm=int(battery["divider_top_ohm"]),
-            bottom_ohm=int(battery["divider_bottom_ohm"]),
-            full_scale_mv=int(battery["full_scale_mv"]),
-        )
-        self._power_pin = distance.get("power_pin")
-        self._parts: dict[int, UartPart | None] = {facts.link["uart"]: None, int(distance["uart"]): self.distance}
-        self._wires = {int(temperature["pin"]): self.thermometer}
-        self._analogue = {int(battery["pin"]): self.cells}
-        self._table: dict[int, Callable[[Call, int], Reply]] = {
-            Op.CLOCK: lambda call, now_us: (now_us + self._clock_offset_us, 0, b""),
-            Op.CLOCK_SET: self._clock_set,
-            Op.RTC_READ: lambda call, now_us: (0, 0, self.retained),
-            Op.RTC_WRITE: self._retain,
-            Op.BACKUP_WRITE: self._retain,
-            Op.PIN_READ: lambda call, now_us: (self._pins.get(call.a, 0), 0, b""),
-            Op.PIN_WRITE: self._pin_write,
-            Op.ADC_READ: self._adc_read,
-            Op.UART_OPEN: self._uart_open,
-            Op.UART_ANY: lambda call, now_us: (self.waiting(call.a, now_us), 0, b""),
-            Op.UART_READ: self._uart_read,
-            Op.UART_WRITE: self._uart_write,
-            Op.WIRE_RESET: lambda call, now_us: (int(self._wire(call).reset()), 0, b""),
-            Op.WIRE_READ: lambda call, now_us: (self._wire(call).read(), 0, b""),
-            Op.WIRE_WRITE: self._wire_write,
-            Op.WIRE_SCAN: lambda call, now_us: (0, 0, self._wire(call).scan()),
-        }
+        self._wake_reason = 0, 0
+        self._table = self._operations()
 
     @property
     def link_uart(self) -> int:
         return self._facts.link["uart"]
 
+    # Starts and ends of the chip.
+
     def begin(self, ending: str, now_us: int) -> None:
         """The chip starts after `ending`: a cause of `reset_causes`, or "vm", which is no reset at all."""
         self._uarts.clear()
+        self.timers.reset()
+        self.sockets.close_all()
         if ending == "vm":
+            self.pins.forget()
             return
+        self._wake_reason = self._reason_to_wake(now_us) if ending == "deepsleep" else (0, 0)
         self.started_us = now_us
-        self._pins_to_inputs()
+        self.ledger.enter("active", now_us)
+        self.station.reset()
+        self.pins.reset(now_us)
+        for pin in self.wired.pwm:
+            self._pwm_off(pin, now_us)
+        for part in self.wired.always_on:
+            part.power(True, now_us)
+        for part in self.parts.values():
+            part.begin(now_us)
         if ending not in self._facts.clock_survives:
-            self._clock_offset_us = self._facts.clock_starts_at_unix * 1_000_000 - now_us
+            self.clock_offset_us = self._facts.clock_starts_at_unix * 1_000_000 - now_us
         if ending not in self._facts.retained_survives:
             self.retained = bytes(self._facts.backup_bytes)
+
+    def end(self, kind: str, now_us: int) -> None:
+        """A life of the chip is over: it sleeps deeply, has no power, or starts anew at once."""
+        self.sockets.close_all()
+        self.station.reset()
+        self.ledger.stop("radio", now_us)
+        if kind in ("deepsleep", "power", "brownout"):
+            self.ledger.enter("deepsleep" if kind == "deepsleep" else "off", now_us)
+
+    # What interrupts and wakes.
+
+    def next_event_us(self, now_us: int) -> int:
+        """When a timer or a pin interrupts next, as far as that is known already."""
+        return min(self.timers.next_us(), self.pins.next_edge_us(now_us))
+
+    def wakes_us(self, now_us: int, until_us: int) -> int:
+        """When a sleep that should last until then ends.
+
+        rp2: a timer or a pin with a handler ends any sleep that has an end (micropython#7035). esp32: the wake pins.
+        """
+        if self._facts.port == "rp2":
+            return min(until_us, self.next_event_us(now_us)) if until_us < FOREVER else until_us
+        return self.pins.next_wake_us(now_us, until_us)
+
+    def wake_lightly(self, slept_us: int, now_us: int) -> None:
+        """The end of a light sleep, in which an esp32 counts no timers and sees no edges."""
+        self.ledger.enter("active", now_us)
+        if self._facts.port == "esp32":
+            self._wake_reason = self._reason_to_wake(now_us)
+            self.timers.stand_still(slept_us)
+            self.pins.take_edges(now_us, lost=True)
+
+    def _reason_to_wake(self, now_us: int) -> tuple[int, int]:
+        source, mask = self.pins.woken_by(now_us)
+        return (source, mask) if source else (_TIMER_WAKES, 0)
+
+    # What a host may wait for.
+
+    def has_peer(self) -> bool:
+        """Whether something real may answer the board."""
+        return self.link.has_peer() or self.sockets.is_open
+
+    def heard(self) -> tuple[int, int, int]:
+        """Changes when something real has answered."""
+        return self.link_bytes, self.sockets.received, self.sockets.waiting()
+
+    def ready(self, asked: bytes, now_us: int) -> bytes:
+        """For each three bytes of `asked` (kind, number, flags), which of the flags hold."""
+        found = bytearray()
+        for at in range(0, len(asked) - 2, 3):
+            kind, number, flags = asked[at : at + 3]
+            if kind == 1:
+                found.append(flags & (5 if self.waiting(number, now_us) else 4))
+            else:
+                found.append(self.sockets.ready(number, flags, now_us))
+        return bytes(found)
+
+    def listen(self, now_us: int) -> None:
+        """Take in what has come on the link, where its UART is on."""
+        if self.link_uart in self._uarts:
+            self.waiting(self.link_uart, now_us)
+
+    # Calls.
 
     def answer(self, call: Call, now_us: int) -> Reply:
         """Do a call. OSError with ENODEV for what is not wired or not known."""
@@ -109,36 +182,116 @@ class Hardware:
         if port.part is None:
             data = self.link.read()
             self.link_bytes += len(data)
-            port.received += data[:room]
+            data = data[:room]
         else:
-            port.received += port.part.sent(port.seen_us, now_us, room)
+            data = port.part.sent(port.seen_us, now_us, room)
             port.seen_us = now_us
+        port.received += self._spoilt(uart, data)
         return len(port.received)
 
-    def _pins_to_inputs(self) -> None:
-        self._pins.clear()
-        if self._power_pin is not None:
-            self.distance.power(False, 0)
-        else:
-            self.distance.power(True, self.started_us)
+    def _operations(self) -> dict[int, Callable[[Call, int], Reply]]:
+        return {
+            Op.CLOCK: lambda call, now_us: (now_us + self.clock_offset_us, 0, b""),
+            Op.CLOCK_SET: self._clock_set,
+            Op.RTC_READ: lambda call, now_us: (0, 0, self.retained),
+            Op.RTC_WRITE: self._retain,
+            Op.BACKUP_WRITE: self._retain,
+            Op.EVENTS: self._events,
+            Op.TIMER_SET: self._timer_set,
+            Op.PIN_READ: lambda call, now_us: (self.pins.read(call.a, now_us), 0, b""),
+            Op.PIN_WRITE: self._pin_write,
+            Op.PIN_MODE: self._pin_mode,
+            Op.PIN_IRQ: self._pin_irq,
+            Op.WAKE_PINS: self._wake_pins,
+            Op.WAKE_REASON: lambda call, now_us: (self._wake_reason[0], self._wake_reason[1], b""),
+            Op.PWM_SET: self._pwm_set,
+            Op.ADC_READ: self._adc_read,
+            Op.UART_OPEN: self._uart_open,
+            Op.UART_ANY: lambda call, now_us: (self.waiting(call.a, now_us), 0, b""),
+            Op.UART_READ: self._uart_read,
+            Op.UART_WRITE: self._uart_write,
+            Op.WIRE_RESET: lambda call, now_us: (int(self._wire(call).reset()), 0, b""),
+            Op.WIRE_READ: lambda call, now_us: (self._wire(call).read(), 0, b""),
+            Op.WIRE_WRITE: self._wire_write,
+            Op.WIRE_SCAN: lambda call, now_us: (0, 0, self._wire(call).scan()),
+            Op.I2C_WRITE: lambda call, now_us: (self._i2c(call).write(call.payload, now_us), 0, b""),
+            Op.I2C_READ: lambda call, now_us: (0, 0, self._i2c(call).read(max(0, call.b), now_us)),
+            Op.I2C_SCAN: self._i2c_scan,
+            Op.SPI_TRANSFER: self._spi,
+            Op.WIFI_ACTIVE: self._wifi_active,
+            Op.WIFI_CONNECT: self._wifi_connect,
+            Op.WIFI_DISCONNECT: self._wifi_disconnect,
+            Op.WIFI_STATUS: lambda call, now_us: (self.station.state(now_us), self.station.rssi(), b""),
+            Op.WIFI_SCAN: self._wifi_scan,
+            Op.NET_RESOLVE: self._resolve,
+            Op.SOCKET_OPEN: lambda call, now_us: (self.sockets.open(), 0, b""),
+            Op.SOCKET_CONNECT: self._socket_connect,
+            Op.SOCKET_SEND: self._socket_send,
+            Op.SOCKET_RECEIVE: lambda call, now_us: (0, 0, self.sockets.receive(call.a, max(1, call.b), now_us)),
+            Op.SOCKET_CLOSE: self._socket_close,
+        }
+
+    # Clock and memory.
 
     def _clock_set(self, call: Call, now_us: int) -> Reply:
-        self._clock_offset_us = call.a - now_us
+        self.clock_offset_us = call.a - now_us
         return 0, 0, b""
 
     def _retain(self, call: Call, now_us: int) -> Reply:
         self.retained = call.payload
         return 0, 0, b""
 
-    def _pin_write(self, call: Call, now_us: int) -> Reply:
-        self._pins[call.a] = call.b
-        if call.a == self._power_pin:
-            self.distance.power(bool(call.b), now_us)
+    # Pins, timers, ADC, PWM.
+
+    def _events(self, call: Call, now_us: int) -> Reply:
+        due = b"".join(bytes((_TIMER, number)) for number in self.timers.take(now_us))
+        return 0, 0, due + b"".join(bytes((_PIN, number)) for number in self.pins.take_edges(now_us))
+
+    def _timer_set(self, call: Call, now_us: int) -> Reply:
+        self.timers.set(call.a & 0xFF, call.b, periodic=bool(call.a >> 8), now_us=now_us)
         return 0, 0, b""
 
+    def _pin_write(self, call: Call, now_us: int) -> Reply:
+        self.pins.write(call.a, call.b, now_us)
+        self._select(call.a, now_us)
+        return 0, 0, b""
+
+    def _pin_mode(self, call: Call, now_us: int) -> Reply:
+        self.pins.set_mode(call.a, call.b & 0xF, call.b >> 4, now_us)
+        self._select(call.a, now_us)
+        return 0, 0, b""
+
+    def _select(self, pin: int, now_us: int) -> None:
+        for devices in self.wired.spi.values():
+            for chip_select, part in devices:
+                if chip_select == pin:
+                    part.select(self.pins.is_low(pin), now_us)
+
+    def _pin_irq(self, call: Call, now_us: int) -> Reply:
+        self.pins.watch(call.a, call.b, now_us)
+        return 0, 0, b""
+
+    def _wake_pins(self, call: Call, now_us: int) -> Reply:
+        # The sources' own numbers are those of machine.wake_reason(): ext0 2, ext1 3, gpio 7.
+        self.pins.wake_on({1: 2, 2: 3, 3: 7}[call.b & 0xF], call.a, call.b >> 4)
+        return 0, 0, b""
+
+    def _pwm_set(self, call: Call, now_us: int) -> Reply:
+        sink = self.wired.pwm.get(call.a)
+        if sink is not None and call.b < 0:
+            self._pwm_off(call.a, now_us)
+        elif sink is not None:
+            sink.pwm((call.b & 0xFFFF) / 65535, call.b >> 16, now_us)
+        return 0, 0, b""
+
+    def _pwm_off(self, pin: int, now_us: int) -> None:
+        self.wired.pwm[pin].pwm(float(self.pins.read(pin, now_us)), 0, now_us)
+
     def _adc_read(self, call: Call, now_us: int) -> Reply:
-        part = self._analogue.get(call.a)
+        part = self.wired.analogue.get(call.a)
         return (*part.read(now_us), b"") if part else (0, 0, b"")
+
+    # UARTs.
 
     def _uart(self, number: int) -> Uart:
         uart = self._uarts.get(number)
@@ -147,11 +300,11 @@ class Hardware:
         return uart
 
     def _uart_open(self, call: Call, now_us: int) -> Reply:
-        if call.a not in self._parts:
+        if call.a not in self.wired.uarts:
             raise OSError(errno.ENODEV, f"UART {call.a}")
         if call.a == self.link_uart and call.a not in self._uarts:
             self.link.drop_input()
-        self._uarts[call.a] = Uart(self._parts[call.a], capacity=max(call.b, 32), seen_us=now_us)
+        self._uarts[call.a] = Uart(self.wired.uarts[call.a], capacity=max(call.b, 32), seen_us=now_us)
         return 0, 0, b""
 
     def _uart_read(self, call: Call, now_us: int) -> Reply:
@@ -162,12 +315,22 @@ class Hardware:
         return 0, 0, data
 
     def _uart_write(self, call: Call, now_us: int) -> Reply:
-        if self._uart(call.a).part is None:
-            self.link.write(call.payload)
+        part = self._uart(call.a).part
+        data = self._spoilt(call.a, call.payload)
+        if part is None:
+            self.link.write(data)
+        else:
+            part.write(data, now_us)
         return 0, 0, b""
 
-    def _wire(self, call: Call) -> Ds18b20:
-        device = self._wires.get(call.a)
+    def _spoilt(self, uart: int, data: bytes) -> bytes:
+        noise = self.noise.get(uart)
+        return noise.spoil(data) if noise and data else data
+
+    # One-wire, I2C, SPI.
+
+    def _wire(self, call: Call):
+        device = self.wired.one_wire.get(call.a)
         if device is None:
             raise OSError(errno.ENODEV, f"pin {call.a}")
         return device
@@ -175,3 +338,81 @@ class Hardware:
     def _wire_write(self, call: Call, now_us: int) -> Reply:
         self._wire(call).write(call.b, now_us)
         return 0, 0, b""
+
+    def _i2c(self, call: Call) -> I2cPart:
+        address = call.a >> 16
+        for part in self._i2c_bus(call):
+            if part.address == address:
+                return part
+        raise OSError(errno.ENODEV, f"nothing acknowledges address {address:#x}")
+
+    def _i2c_bus(self, call: Call) -> list[I2cPart]:
+        return [part for part in self.wired.i2c.get((call.a & 0xFF, call.a >> 8 & 0xFF), ()) if part.present]
+
+    def _i2c_scan(self, call: Call, now_us: int) -> Reply:
+        return 0, 0, bytes(sorted(part.address for part in self._i2c_bus(call)))
+
+    def _spi(self, call: Call, now_us: int) -> Reply:
+        for chip_select, part in self.wired.spi.get(call.a, ()):
+            if part.present and self.pins.is_low(chip_select):
+                return 0, 0, part.exchange(call.payload, now_us)
+        return 0, 0, b"\xff" * len(call.payload)  # nobody pulls the line down
+
+    # Wi-Fi and sockets.
+
+    def _wifi_active(self, call: Call, now_us: int) -> Reply:
+        if not self.station.has_radio:
+            raise OSError(errno.ENODEV, "no Wi-Fi on this board")
+        if call.a >= 0:
+            self.station.power(bool(call.a))
+            if call.a:
+                self.ledger.run("radio", "radio_rx", now_us)
+            else:
+                self.sockets.close_all()
+                self.ledger.stop("radio", now_us)
+        return int(self.station.is_on), 0, b""
+
+    def _wifi_connect(self, call: Call, now_us: int) -> Reply:
+        ssid, _, key = call.payload.partition(b"\0")
+        self.station.connect(ssid.decode(), key.decode(), now_us)
+        return 0, 0, b""
+
+    def _wifi_disconnect(self, call: Call, now_us: int) -> Reply:
+        self.station.disconnect()
+        return 0, 0, b""
+
+    def _wifi_scan(self, call: Call, now_us: int) -> Reply:
+        lines = [
+            f"{point.ssid}\t{point.bssid.hex()}\t{point.channel}\t{point.rssi}\t{int(bool(point.password))}"
+            for point in self.station.scan()
+        ]
+        return 0, 0, "\n".join(lines).encode()
+
+    def _resolve(self, call: Call, now_us: int) -> Reply:
+        name = call.payload.decode(errors="replace")
+        found = self.station.air.resolve(name) if self.station.state(now_us) == State.GOT_ADDRESS else None
+        if found is None:
+            raise OSError(errno.ENOENT, f"no host {name}")
+        return 0, 0, found.encode()
+
+    def _socket_connect(self, call: Call, now_us: int) -> Reply:
+        host, _, port = call.payload.decode(errors="replace").rpartition(":")
+        self.sockets.connect(call.a, host, int(port), now_us)
+        self._on_air(60)
+        return 0, 0, b""
+
+    def _socket_send(self, call: Call, now_us: int) -> Reply:
+        sent = self.sockets.send(call.a, call.payload, now_us)
+        self._on_air(sent)
+        return sent, 0, b""
+
+    def _socket_close(self, call: Call, now_us: int) -> Reply:
+        self.sockets.close(call.a)
+        return 0, 0, b""
+
+    def _on_air(self, sent: int) -> None:
+        self.ledger.book("radio_tx", _FRAME_US + sent * 8 // _RADIO_BITS_PER_US)
+
+
+def _nobody() -> None:
+    pass

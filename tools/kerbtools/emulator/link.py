@@ -49,11 +49,12 @@ class LinkPty:
         while self.read():
             pass
 
-    def wait(self, seconds: float, other: int) -> None:
-        """Block until something arrives, the peer goes, or the file `other` can be read; at most `seconds`."""
+    def wait(self, seconds: float, *others: int) -> None:
+        """Block until something arrives, the peer goes, or one of the files `others` can be read; at most `seconds`."""
         poll = select.poll()
         poll.register(self._master, select.POLLIN)
-        poll.register(other, select.POLLIN)
+        for other in others:
+            poll.register(other, select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)
 
     @property

@@ -12,17 +12,20 @@ from enum import IntEnum
 FRAME = struct.Struct("<IHHqqq")
 MAX_SPENT_US = 1000  # that a board spends on reading its clock before it calls
 MAX_PAYLOAD = 4096  # one flash block; the shims cut longer writes
+EVENTS_DUE = 0x8000  # added to the errno of a reply: a timer or a pin interrupts the board
 
 
 class Op(IntEnum):
     """Operations. a and b are the arguments, -> what the reply's a, b and payload hold."""
 
     BOOTED = 1  # a: heap in use by the shims, b: heap free
-    IDLE = 2  # main.py is over: nothing more happens until a reset
+    IDLE = 2  # main.py is over: what is left is the REPL. a: 1: in raw mode
     TICKS = 3  # only to learn the time, which each reply tells
     CLOCK = 4  # -> a: the board's clock, Unix microseconds
     CLOCK_SET = 5  # a: Unix microseconds
-    SLEEP = 6  # a: microseconds, negative: for ever
+    SLEEP = (
+        6  # a: microseconds, negative: for ever, b: 1: interrupts wait -> a: microseconds left, b: its end since start
+    )
     DEEPSLEEP = 7  # a: milliseconds, negative: for ever; no reply
     RESET = 8  # machine.reset(); no reply
     SOFT_RESET = 9  # the VM starts anew, the chip does not; no reply
@@ -45,6 +48,34 @@ class Op(IntEnum):
     WIRE_READ = 26  # a: pin -> a: byte
     WIRE_WRITE = 27  # a: pin, b: byte
     WIRE_SCAN = 28  # a: pin -> payload: addresses of 8 bytes
+    KBD_INTR = 29  # a: the character that interrupts, -1: none, what is printed now is not text
+    EVENTS = 40  # -> payload: what interrupted, 2 bytes each: kind (1 timer, 2 pin) and number
+    TIMER_SET = 41  # a: timer | periodic << 8, b: period in us, 0: stop
+    PIN_MODE = 42  # a: pin, b: mode (0 in, 1 out, 2 open drain) | pull (0 none, 1 up, 2 down) << 4
+    PIN_IRQ = 43  # a: pin, b: edges that interrupt (1 rising, 2 falling)
+    WAKE_PINS = 44  # a: mask of pins, b: source (1 ext0, 2 ext1, 3 gpio) | level << 4; ends a sleep at that level
+    LIGHTSLEEP = 45  # a: microseconds, negative: for ever
+    WAKE_REASON = 46  # -> a: what ended the last sleep (0 nothing, 2 ext0, 3 ext1, 4 timer, 7 gpio), b: mask of pins
+    PWM_SET = 47  # a: pin, b: frequency in Hz << 16 | duty of 65535; negative: off
+    I2C_WRITE = 48  # a: sda | scl << 8 | address << 16, b: 1: stop, payload: bytes -> a: bytes acknowledged
+    I2C_READ = 49  # a: as I2C_WRITE, b: bytes -> payload
+    I2C_SCAN = 50  # a: sda | scl << 8 -> payload: addresses
+    SPI_TRANSFER = 51  # a: clock pin, payload: bytes out -> payload: bytes in
+    POLL = (
+        52  # a: 1: interrupts wait, b: timeout in us, negative: none, payload: 3 bytes each: kind (1 UART, 2 socket),
+    )
+    # number, flags -> payload: which flags hold
+    WIFI_ACTIVE = 53  # a: 1 on, 0 off, negative: ask -> a: state
+    WIFI_CONNECT = 54  # payload: ssid, 0, key
+    WIFI_DISCONNECT = 55
+    WIFI_STATUS = 56  # -> a: state (radio.State), b: rssi in dBm
+    WIFI_SCAN = 57  # -> payload: access points, one a line: ssid, bssid in hex, channel, rssi, security, tab-separated
+    NET_RESOLVE = 58  # payload: host -> payload: its address
+    SOCKET_OPEN = 59  # -> a: number
+    SOCKET_CONNECT = 60  # a: socket, payload: address:port
+    SOCKET_SEND = 61  # a: socket, payload -> a: bytes taken
+    SOCKET_RECEIVE = 62  # a: socket, b: at most so many bytes -> payload; empty: the peer has closed
+    SOCKET_CLOSE = 63  # a: socket
 
 
 @dataclass(frozen=True, slots=True)

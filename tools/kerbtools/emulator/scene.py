@@ -55,6 +55,8 @@ class BinScene:
         self.empty_mm = empty_mm
         self.full_mm = full_mm
         self.extra_c = 0.0  # a test's fire or frost, added to the air
+        self.lost_v = 0.0  # by which a test drains the cells
+        self.tilt_degrees = 0.0  # of the bin, from upright
         self._seed = seed
         own = random.Random(seed)  # noqa: S311  a scene, not a secret
         self._percent_an_hour = own.uniform(0.9, 2.2)
@@ -75,7 +77,7 @@ class BinScene:
             fill_percent=fill,
             distance_mm=self.empty_mm - (self.empty_mm - self.full_mm) * fill / 100,
             temperature_c=temperature,
-            battery_v=self._cells_v - 0.0003 * days - 0.002 * max(0.0, 20.0 - temperature),
+            battery_v=max(0.0, self._cells_v - self.lost_v - 0.0003 * days - 0.002 * max(0.0, 20.0 - temperature)),
             emptied=bisect.bisect_right(self._emptied_us, now_us),
         )
 

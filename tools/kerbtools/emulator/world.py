@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from kerbtools.emulator.clock import VirtualClock
+from kerbtools.emulator.radio import Air
 
 START_UTC = 1_767_571_200  # 2026-01-05 00:00:00, a Monday
 FOREVER = 1 << 62
@@ -39,6 +40,7 @@ class Actor:
         self.turn = threading.Condition(lock)
         self.until_us: int | None = None  # None: it runs
         self.interrupted = False
+        self.nudged = False
 
 
 class World:
@@ -56,12 +58,13 @@ class World:
         self.speed = speed
         self._scratch = tempfile.TemporaryDirectory(prefix="kerb-world-")
         self.directory = Path(self._scratch.name)
+        self.air = Air()
         self.clock_path = self.directory / "clock"
         self._clock = VirtualClock(self.clock_path, start_utc * 1_000_000)
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._actors: list[Actor] = []
-        self._holds: set[Actor] = set()
+        self._holds: set[object] = set()
         self._horizon_us = start_utc * 1_000_000 if paused else FOREVER
         self._stopped = False
         self._things: list[Stoppable] = []
@@ -157,9 +160,12 @@ class World:
             return self._clock.now_us
 
     def wait(self, actor: Actor, until_us: int) -> None:
-        """Block until the clock shows `until_us`. Interrupted."""
+        """Block until the clock shows `until_us`, or until a nudge. Interrupted."""
         with self._lock:
             self._refuse_interrupted(actor)
+            if actor.nudged:
+                actor.nudged = False
+                return
             if self._may_jump_at_once(actor, until_us):
                 self._clock.advance_to(until_us)
                 return
@@ -168,7 +174,16 @@ class World:
             while not actor.interrupted and self._is_waiting(actor):
                 actor.turn.wait()
             actor.until_us = None
+            actor.nudged = False
             self._refuse_interrupted(actor)
+
+    def nudge(self, actor: Actor) -> None:
+        """End the actor's wait, or its next one where it runs: something came that it has to look at."""
+        with self._lock:
+            actor.nudged = True
+            if actor.until_us is not None:
+                actor.until_us = None
+                actor.turn.notify_all()
 
     def interrupt(self, actor: Actor) -> None:
         """End the actor's wait, and each later one until `clear`."""
@@ -178,20 +193,20 @@ class World:
 
     def clear(self, actor: Actor) -> None:
         with self._lock:
-            actor.interrupted = False
+            actor.interrupted = actor.nudged = False
 
-    def hold(self, actor: Actor) -> None:
+    def hold(self, holder: object) -> None:
         """From now on, until `release`, the clock runs at real pace for everyone."""
         with self._lock:
             if not self._holds:
                 self._clock.run()
-            self._holds.add(actor)
+            self._holds.add(holder)
             self._changed.notify_all()
 
-    def release(self, actor: Actor) -> None:
+    def release(self, holder: object) -> None:
         with self._lock:
-            if actor in self._holds:
-                self._holds.remove(actor)
+            if holder in self._holds:
+                self._holds.remove(holder)
                 if not self._holds:
                     self._clock.stop()
                 self._changed.notify_all()
@@ -222,7 +237,7 @@ class World:
 
     def _may_jump_at_once(self, actor: Actor, until_us: int) -> bool:
         """Nobody else could do anything before `until_us`: then the jump needs no other thread."""
-        if self._holds or until_us > self._horizon_us:
+        if self._holds or until_us > self._horizon_us or until_us >= FOREVER:
             return False
         if self.speed is not None and (until_us - self._clock.now_us) / 1_000_000 / self.speed > _UNPACED_BELOW_S:
             return False

@@ -1,0 +1,37 @@
+"""The pytest plugin as another project uses it."""
+
+import subprocess
+import sys
+
+PROJECT = """
+def test_a_board_of_ones_own(world, emulated_board):
+    board = emulated_board("pico_w", files={"main.py": b"import time\\ntime.sleep(60)\\nprint(time.ticks_ms())"})
+    board.start()
+    assert board.world is world
+    world.advance(61)
+    assert list(board.console)[0].startswith("6000")
+
+
+def test_a_street_of_nodes(street):
+    nodes = street(3, "esp32_c3", config={"interval_s": 600})
+    nodes[0].world.advance(1300)
+    assert [node.wakes >= 2 for node in nodes] == [True] * 3
+    assert len({node.link_path for node in nodes}) == 3
+    lives = [next(line.split()[1] for line in node.console if line.startswith("boot")) for node in nodes]
+    assert len(set(lives)) == 3
+
+
+def test_a_failing_emulator_fails_the_test(emulated_board):
+    board = emulated_board("esp32_c3", files={"main.py": b"import time\\ntime.sleep(5)"})
+    board.start()
+    board.hardware.next_event_us = lambda now_us: 1 / 0
+    board.world.advance(1)
+"""
+
+
+def test_another_project_uses_the_fixtures_by_naming_the_plugin(tmp_path):
+    (tmp_path / "test_own.py").write_text(PROJECT)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "kerbtools.emulator.pytest_plugin"]
+    done = subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, timeout=90)
+    assert "3 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "ZeroDivisionError" in done.stdout

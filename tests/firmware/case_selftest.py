@@ -1,0 +1,354 @@
+"""The self-test against parts that work, are silent, or answer nonsense; on boards it runs in tests/device."""
+
+import hashlib
+import json
+import os
+import sys
+from binascii import hexlify
+
+from rig import BOARD, Time, Uart, folder, write
+
+from kerbnode import config, hal, selftest
+from kerbwire import cbor
+
+BIN = {
+    "distance": BOARD["sensors"]["distance"],
+    "temperature": {"driver": "ds18b20", "pin": 7},
+    "tilt": {"driver": "lis3dh", "i2c": 0, "sda": 10, "scl": 1, "frequency_hz": 400000, "address": 0x19},
+    "battery": {"pin": 3, "full_scale_mv": 2500, "divider_top_ohm": 1000000, "divider_bottom_ohm": 1000000},
+}
+LAMP = {
+    "presence": {"driver": "level", "pin": 0, "active": 1},
+    "radar": {"driver": "ld2410", "uart": 2, "tx": 14, "rx": 15, "baud": 115200},
+    "light": {"driver": "veml7700", "i2c": 0, "sda": 10, "scl": 1, "frequency_hz": 400000, "address": 0x10},
+    "meter": {"driver": "bl0942", "uart": 3, "tx": 5, "rx": 4, "baud": 4800},
+    "dimmer": {"driver": "pwm", "pin": 6, "frequency_hz": 500, "full_light_duty": 0},
+    "novelty": {"driver": "novelty"},
+}
+
+
+class Clock(Time):
+    """The board's time, whose whole seconds may run at another rate than its ticks."""
+
+    rate = 1.0
+
+    def time(self):
+        return int(self.now_ms * self.rate) // 1000
+
+
+class Parts:
+    """A board's `machine` and what is wired to it. The attributes are what a fault changes."""
+
+    PWRON_RESET = 1
+
+    def __init__(self, time):
+        self._time = time
+        self.ranges = [800]  # of the ranger, in turn; None: silent
+        self.celsius = 21.5  # None: nothing on the one-wire bus
+        self.pin_mv = 1800
+        self.addresses = [0x19, 0x10]
+        self.radar = b"\xf4\xf3\xf2\xf1"
+        self.meter_answers = bytes(23)
+        self.level = 1
+        self.pwm_hz = None  # None: what is asked for
+        self.duties = []
+        self.powered = []
+        self.said = 0
+        parts = self
+
+        class Pin:
+            OUT, IN = 1, 0
+
+            def __init__(self, number, mode=-1, value=None):
+                self._number = number
+
+            def value(self, level=None):
+                if level is None:
+                    return parts.level
+                parts.powered.append((self._number, level))
+
+        class ADC:
+            ATTN_11DB = 3
+
+            def __init__(self, pin):
+                pass
+
+            def atten(self, attenuation):
+                pass
+
+            def read_uv(self):
+                return parts.pin_mv * 1000
+
+        class I2C:
+            def __init__(self, number, sda, scl, freq):
+                pass
+
+            def scan(self):
+                return parts.addresses
+
+        class PWM:
+            def __init__(self, pin, freq, duty_u16):
+                self._hz = freq
+                self.duty_u16(duty_u16)
+
+            def freq(self):
+                return parts.pwm_hz or self._hz
+
+            def duty_u16(self, duty=None):
+                if duty is None:
+                    return parts.duties[-1]
+                parts.duties.append(duty)
+
+        self.Pin, self.ADC, self.I2C, self.PWM = Pin, ADC, I2C, PWM
+
+    def UART(self, number, baud, **options):
+        if number == 1:
+            return Uart(self._echo)
+        if number == 2:
+            return Uart(lambda: self.radar)
+        self._asked = False
+        return Uart(self._answer, self._ask)
+
+    def _echo(self):
+        mm = self.ranges[self.said % len(self.ranges)]
+        self.said += 1
+        if mm is None:
+            return b""
+        high, low = mm >> 8, mm & 255
+        return bytes((0xFF, high, low, (0xFF + high + low) & 255))
+
+    def _ask(self, data):
+        assert data == selftest.METER_ASKS
+        self._asked = True
+
+    def _answer(self):
+        asked, self._asked = self._asked, False
+        return self.meter_answers if asked else b""
+
+
+class OneWire:
+    """The modules onewire and ds18x20 of a board's build."""
+
+    def __init__(self, parts):
+        self._parts = parts
+
+    def OneWire(self, pin):
+        return pin
+
+    def DS18X20(self, bus):
+        return self
+
+    def convert_temp(self):
+        if self._parts.celsius is None:
+            raise OSError(5)
+
+    def scan(self):
+        return [b"12345678"]
+
+    def read_temp(self, rom):
+        return self._parts.celsius
+
+
+class Radio:
+    STA_IF = 0
+    is_on = False
+
+    def WLAN(self, interface):
+        return self
+
+    def active(self, on):
+        self.is_on = on
+
+    def config(self, name):
+        assert self.is_on
+        return b"\x02\x00\x00\x00\x00\x07"
+
+
+class Bench:
+    """A board with its flash in a folder. run() gives its rows by name."""
+
+    def __init__(self, sensors):
+        self.root = folder()
+        self.time = Clock()
+        self.parts = Parts(self.time)
+        self.board = dict(BOARD)
+        self.board["sensors"] = dict(sensors)
+        self.settings = config.read(self.root + "/node/config.json")[0]
+        self.radio = Radio()
+        os.mkdir(self.root + "/node")
+        write(self.root + "/main.py", b"program")
+        self.identity(cbor.encode({1: 7, 2: bytes(16), 3: 0, 4: "depot"}))
+        files = {"main.py": hexlify(hashlib.sha256(b"program").digest()).decode()}
+        write(self.root + "/bundle.json", json.dumps({"files": files}).encode())
+
+    def identity(self, data):
+        write(self.root + "/node/identity.cbor", data)
+
+    def run(self):
+        one_wire = OneWire(self.parts)
+        modules = {"onewire": one_wire, "ds18x20": one_wire, "network": self.radio}
+        before = {name: sys.modules.get(name) for name in modules}
+        sys.modules.update(modules)
+        try:
+            board_hal = hal.Hal(self.parts, self.time, os.urandom, self.board)
+            rows = selftest.run(self.parts, self.time, board_hal, self.board, self.settings, self.root)
+        finally:
+            for name in modules:
+                del sys.modules[name]
+                if before[name] is not None:
+                    sys.modules[name] = before[name]
+        for row in rows:
+            assert sorted(row) == ["cause", "check", "limit", "value", "verdict"]
+            assert {type(text) for text in row.values()} == {str}
+            assert (row["verdict"] == "pass") == (row["cause"] == "")
+        assert not self.radio.is_on
+        return {row["check"]: row for row in rows}
+
+
+def verdicts(rows):
+    return {name: rows[name]["verdict"] for name in rows if rows[name]["verdict"] != "pass"}
+
+
+def fails(rows, name, value, cause):
+    """This check and no other has failed, with such a value and such a cause."""
+    assert verdicts(rows) == {name: "fail"}, rows
+    assert value in rows[name]["value"], rows[name]
+    assert cause in rows[name]["cause"], rows[name]
+    assert rows[name]["limit"]
+
+
+def test_a_sound_bin_passes():
+    bench = Bench(BIN)
+    rows = bench.run()
+    assert verdicts(rows) == {}, rows
+    assert sorted(rows) == [
+        "battery", "clock", "distance", "firmware", "flash", "identity", "link", "radio", "temperature", "tilt",
+    ]  # fmt: skip
+    assert rows["identity"]["value"] == "node 7 at depot"
+    assert rows["distance"]["value"] == "800 mm, spread 0 mm"
+    assert rows["temperature"]["value"] == "21.5 degC"
+    assert rows["battery"]["value"] == "3.60 V"
+    assert rows["radio"]["value"] == "020000000007"
+    assert bench.parts.powered == [(6, 1), (6, 0)]  # the ranger's load switch is off again
+
+
+def test_a_sound_lamp_passes_and_is_left_lit():
+    bench = Bench(LAMP)
+    rows = bench.run()
+    assert verdicts(rows) == {"novelty": "skip"}, rows
+    assert rows["dimmer"]["value"] == "500 Hz, duty 50 %"
+    assert bench.parts.duties == [32768, 0]  # full_light_duty 0: the pin is low at full light
+    bench.board["sensors"]["dimmer"] = dict(LAMP["dimmer"])
+    bench.board["sensors"]["dimmer"]["full_light_duty"] = 65535
+    bench.run()
+    assert bench.parts.duties[2:] == [32768, 65535]
+
+
+def test_the_ranger():
+    bench = Bench(BIN)
+    bench.parts.ranges = [None]
+    fails(bench.run(), "distance", "silent, 0 bytes of noise", "TX and RX swapped")
+    assert bench.parts.powered[-1] == (6, 0)
+    bench.parts.ranges = [0]
+    fails(bench.run(), "distance", "0 echoes", "point it at a wall")
+    bench.parts.ranges = [300, 4000]
+    fails(bench.run(), "distance", "spread 3700 mm", "flat wall")
+
+
+def test_the_thermometer():
+    bench = Bench(BIN)
+    bench.parts.celsius = None
+    fails(bench.run(), "temperature", "no answer", "not wired to GPIO 7")
+    bench.parts.celsius = 85
+    fails(bench.run(), "temperature", "no answer", "pull-up is missing")
+    bench.parts.celsius = 99.0
+    fails(bench.run(), "temperature", "99.0 degC", "damaged")
+    bench.parts.celsius = -50.5
+    fails(bench.run(), "temperature", "-50.5 degC", "damaged")
+    bench.parts.celsius = -0.5
+    assert bench.run()["temperature"]["value"] == "-0.5 degC"
+
+
+def test_the_battery():
+    bench = Bench(BIN)
+    bench.parts.pin_mv = 1496
+    fails(bench.run(), "battery", "2.99 V", "cells empty")
+    bench.parts.pin_mv = 2760
+    fails(bench.run(), "battery", "5.52 V", "other resistors")
+    for edge in (1500, 2750):
+        bench.parts.pin_mv = edge
+        assert verdicts(bench.run()) == {}
+
+
+def test_parts_on_i2c():
+    bench = Bench(BIN)
+    bench.parts.addresses = []
+    fails(bench.run(), "tilt", "nothing answers", "no pull-ups")
+    bench.parts.addresses = [0x18, 0x10]
+    fails(bench.run(), "tilt", "0x18, 0x10 answers", "address pin")
+
+
+def test_a_lamps_parts():
+    bench = Bench(LAMP)
+    del bench.board["sensors"]["novelty"]
+    bench.parts.level = 0
+    assert bench.run()["presence"]["value"] == "nobody"
+    bench.parts.radar = b""
+    fails(bench.run(), "radar", "silent", "TX and RX swapped")
+    bench.parts.radar = b"\xf4"
+    bench.parts.meter_answers = bytes(22)
+    fails(bench.run(), "meter", "22 bytes", "no mains at the meter")
+    bench.parts.meter_answers = bytes(23)
+    bench.parts.pwm_hz = 506
+    fails(bench.run(), "dimmer", "506 Hz", "cannot make this signal")
+
+
+def test_the_clock():
+    bench = Bench(BIN)
+    for rate in (0, 2.0, 3.0):
+        bench.time.rate = rate
+        fails(bench.run(), "clock", "against 2100 ms", "crystal")
+
+
+def test_the_firmwares_files():
+    bench = Bench(BIN)
+    write(bench.root + "/main.py", b"progran")
+    fails(bench.run(), "firmware", "main.py differs", "run kerb flash")
+    os.remove(bench.root + "/main.py")
+    fails(bench.run(), "firmware", "main.py differs", "run kerb flash")
+    os.remove(bench.root + "/bundle.json")
+    assert verdicts(bench.run()) == {"firmware": "fail"}
+
+
+def test_a_board_without_an_identity_is_no_failure():
+    bench = Bench(BIN)
+    os.remove(bench.root + "/node/identity.cbor")
+    rows = bench.run()
+    assert verdicts(rows) == {"identity": "skip"} and "kerb provision" in rows["identity"]["cause"]
+    bench.identity(b"\x01")
+    assert verdicts(bench.run()) == {"identity": "skip"}
+
+
+def test_a_part_that_raises_hides_no_other():
+    bench = Bench(BIN)
+
+    def broken(*arguments, **options):
+        raise ValueError("no such pin")
+
+    bench.parts.I2C = broken
+    fails(bench.run(), "tilt", "ValueError: no such pin", "board.json names the wrong pins")
+    bench.radio.config = broken
+    assert verdicts(bench.run()) == {"tilt": "fail", "radio": "fail"}
+    bench.parts.ADC = broken
+    rows = bench.run()
+    assert verdicts(rows) == {"tilt": "fail", "radio": "fail", "battery": "fail"}
+
+
+def test_the_flash_is_left_as_it_was():
+    bench = Bench(BIN)
+    before = sorted(os.listdir(bench.root + "/node"))
+    rows = bench.run()
+    assert sorted(os.listdir(bench.root + "/node")) == before
+    assert rows["flash"]["value"].endswith(" KB free")
+    bench.settings["outbox_segments"] = 1 << 60
+    fails(bench.run(), "flash", " KB free", "kerb erase")

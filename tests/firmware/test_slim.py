@@ -1,0 +1,189 @@
+"""A bundle's cut sources: they do what the whole ones do, and hold only what the role uses."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kerbtools import boards, bundle, slim
+from kerbtools.emulator import interpreter
+from kerbwire.frame import DOWN, MAX_MESSAGE
+
+PACKAGES = Path(__file__).parents[2]
+# Reports of all forms that a bin writes: usual days, masks, faults, gaps in time, uptimes, one record, too many bytes.
+ENCODE = """
+from kerbwire import cbor, line, messages, seal
+from kerbwire.node_end import NodeEnd
+from kerbnode.identity import Identity
+fault, no_echo, not_fitted = 2 - (1 << 29), 1 - (1 << 29), -(1 << 29)
+def show(label, make):
+    try:
+        print(label, make())
+    except Exception as error:
+        print(label, type(error).__name__, error)
+def record(i, k, step):
+    values = {0: (i * 3 + k) % 101, 2: 40 + (i * k) % 9 - 20 * (k & 1), 5: k % 3}
+    if k & 1 and i == 0:
+        values[3] = 360
+    if k & 2:
+        values[1] = 300 + 7 * i
+    if k == 5:
+        values[0] = fault if i % 4 else no_echo
+    if k == 6 and i % 3:
+        del values[2]
+    if k == 7:
+        values[4] = i % 180
+    return messages.Record(1000 + i, 1767571200 + step * i, values)
+for k in range(8):
+    for step in (3600, 900, 600, 61):
+        for count in (1, 2, 24, 40):
+            records = [record(i, k, step) for i in range(count)]
+            near = 998, 1767571000
+            show((k, step, count), lambda: messages.fit(records, MAX_MESSAGE, None, None, None))
+            show((k, step, count, "near"), lambda: messages.fit(records, MAX_MESSAGE, None, None, near))
+            late = records[-1].time + 7
+            show((k, step, count, "boot"), lambda: messages.fit(records, MAX_MESSAGE, 3, late, None))
+            show((k, step, count, "whole"), lambda: messages.encode(messages.Report(records), near))
+hello = messages.Hello(0, "pico_w", "0.2.0", bytes(8), 3, 12, bytes(8), 41203, [(40100, 16)], b"12345678")
+show("hello", lambda: messages.encode(hello))
+show("long", lambda: messages.encode(messages.Hello(0, "x" * 25, "0.2.0", bytes(8), 3, 12, bytes(8), 1)))
+ack = messages.encode(messages.Ack(20533, [20531, 20532, 20533], 1765540800, True))
+for cut in range(len(ack) + 1):
+    show(("ack", cut), lambda: messages.decode(ack[:cut], DOWN).committed)
+challenge = messages.encode(messages.Challenge(5, bytes(8)))
+show("challenge", lambda: messages.decode(challenge, DOWN).challenge)
+for kind in range(8, 16):
+    show(("kind", kind), lambda: type(messages.decode(cbor.encode([kind, {}]), DOWN)).__name__)
+end = NodeEnd(7, Identity(7, bytes(16), 1, "depot"), b"lifelife", iter(range(100, 200)).__next__, b"instance")
+for body in (messages.encode(hello), b"\\x82\\x01\\x41\\x00"):
+    seq, sealed = end.seal(body, True)
+    show(seq, lambda: line.encode(sealed))
+key = seal.downlink_key(bytes(16), b"lifelife", b"instance")
+for seq in range(3):
+    down = key.seal(DOWN, 1, 7, seq, messages.encode(messages.Ack(100 + seq, [100])), b"instance")
+    show(("heard", seq), lambda: end.receive(down).committed)
+    show(("again", seq), lambda: (end.receive(down), sorted(end.refused.items())))
+"""
+
+
+def compiled(folder, sources):
+    for name, text in sources.items():
+        place = folder / f"{name}.py"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(text)
+        place.with_suffix(".mpy").write_bytes(bundle.compile_module(place, f"{name}.py"))
+        place.unlink()
+    return folder
+
+
+def printed(library, program):
+    done = subprocess.run(
+        [*interpreter.command(), "-X", "heapsize=4M", "-c", f"DOWN, MAX_MESSAGE = {DOWN}, {MAX_MESSAGE}\n{program}"],
+        env={"MICROPYPATH": f"{library}:.frozen"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return done.stdout.splitlines()
+
+
+def whole(names):
+    folders = {"kerbwire": PACKAGES / "protocol", "kerbnode": PACKAGES / "firmware"}
+    return {name: (folders[name.partition("/")[0]] / f"{name}.py").read_text() for name in names}
+
+
+def test_a_cut_bundle_writes_and_reads_the_same_bytes(tmp_path):
+    cut = bundle.sources("bin")
+    lines = printed(compiled(tmp_path / "cut", cut), ENCODE)
+    assert lines == printed(compiled(tmp_path / "whole", whole(cut)), ENCODE)
+    assert len(lines) > 500 and sum("Error" in line for line in lines) < 60
+
+
+def test_a_cut_bundle_is_smaller_by_a_sixth():
+    cut = bundle.sources("bin")
+    assert sum(len(text) for text in cut.values()) < 5 / 6 * sum(len(text) for text in whole(cut).values())
+    files = bundle.contents("pico_w", "bin")
+    assert sum(len(data) for path, data in files.items() if path.endswith(".mpy")) < 54_000
+
+
+def test_a_role_gets_the_channels_that_it_measures():
+    channels = bundle.sources("bin")["kerbwire/channels"]
+    assert "'fill'" in channels and "'tilt'" in channels and "'lux'" not in channels
+
+
+def cut(**modules):
+    roots = {"kerbnode.app": ("main",)}
+    return slim.slim({name.replace("_", "."): text for name, text in modules.items()}, "bin", roots)
+
+
+def test_constants_stand_where_they_are_used_and_nowhere_else():
+    modules = cut(
+        kerbnode_app="from kerbnode import facts as f\nfrom kerbnode.facts import SIZE as s\n"
+        "def main():\n    return s + f.LIMIT + f.LONG\n",
+        kerbnode_facts="SIZE, OTHER = 4, 1 << 3\nLIMIT = const(2 * OTHER)\nLONG = 'a text of many words'\n",
+    )
+    assert modules["kerbnode.app"] == "from kerbnode import facts as f\n\ndef main():\n    return 4 + 16 + f.LONG\n"
+    assert modules["kerbnode.facts"] == "LONG = 'a text of many words'\n"
+
+
+def test_what_nothing_refers_to_is_gone_and_all_else_stays():
+    modules = cut(
+        kerbnode_app='''
+"""About."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+from kerbnode.part import Part, helper, unused
+
+class Lone:
+    pass
+
+def main(part: "Part | None" = None) -> int:
+    """Doc."""
+    part = Part(1, 2)
+    return part.used(helper()) + getattr(part, "named")()
+''',
+        kerbnode_part="""
+import sys
+_table = {}
+_table["made"] = print("runs")
+def helper(): return _deep()
+def _deep(): return 1
+def unused(): return _only_there()
+def _only_there(): return 2
+class Part:
+    __slots__ = ("a", "b")
+    def __init__(self, a, b):
+        self.a = a
+        self.b = b
+        self.c = sys.exit()
+        if a:
+            self.d = 1
+    def used(self, n): return self.a + n
+    def named(self): return 0
+    def lonely(self): return self.b
+    def __eq__(self, other): return True
+    def __repr__(self): return ""
+""",
+    )
+    app, part = modules["kerbnode.app"], modules["kerbnode.part"]
+    assert "Lone" not in app and "typing" not in app and "unused" not in app and "Doc" not in app
+    for kept in ("_table['made'] = print('runs')", "def _deep", "self.a = a", "sys.exit()", "def named", "__eq__"):
+        assert kept in part, kept
+    for gone in ("unused", "_only_there", "lonely", "self.b", "self.d", "__slots__", "__repr__"):
+        assert gone not in part, gone
+    assert "if a:\n            pass" in part
+
+
+@pytest.mark.parametrize("name", ["armed", "ARMED"])
+def test_a_name_that_a_function_assigns_is_no_constant(name):
+    text = f"{name} = 1\n\ndef main():\n    global {name}\n    {name} = 2\n    return {name}\n"
+    assert cut(kerbnode_app=text)["kerbnode.app"] == text
+
+
+@pytest.mark.parametrize("role", bundle.ROLES)
+def test_every_module_of_a_role_is_one_of_its_sources(role):
+    assert {f"lib/{name}.mpy" for name in bundle.sources(role)} == {
+        path for path in bundle.contents(boards.names()[0], role) if path.endswith(".mpy")
+    }

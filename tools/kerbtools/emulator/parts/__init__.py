@@ -1,0 +1,32 @@
+"""Parts of emulated boards, one a file, as they behave on a board's pins and buses.
+
+A part that speaks on a bus implements one of the protocols of `parts.bus`; `wiring.py` puts it where board.toml says.
+"""
+
+from kerbtools.emulator.parts.a02yyuw import A02yyuw, speed_of_sound
+from kerbtools.emulator.parts.bh1750 import Bh1750
+from kerbtools.emulator.parts.bl0942 import Bl0942
+from kerbtools.emulator.parts.cells import Cells
+from kerbtools.emulator.parts.ds18b20 import Ds18b20, crc8
+from kerbtools.emulator.parts.lis3dh import Lis3dh
+from kerbtools.emulator.parts.luminaire import Dimmer, Luminaire, Relay
+from kerbtools.emulator.parts.part import Part
+from kerbtools.emulator.parts.presence import Presence
+from kerbtools.emulator.parts.veml7700 import Veml7700
+
+__all__ = [
+    "A02yyuw",
+    "Bh1750",
+    "Bl0942",
+    "Cells",
+    "Dimmer",
+    "Ds18b20",
+    "Lis3dh",
+    "Luminaire",
+    "Part",
+    "Presence",
+    "Relay",
+    "Veml7700",
+    "crc8",
+    "speed_of_sound",
+]

@@ -1,0 +1,202 @@
+"""Puts the parts of a role where its board.toml says: on pins, UARTs, buses and the world behind them.
+
+A new part is a file in `parts/` and a function here. A driver without one is absent: nothing answers at its place.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from kerbtools import boards
+from kerbtools.emulator import parts
+from kerbtools.emulator.energy import Ledger
+from kerbtools.emulator.lamp_scene import LampScene
+from kerbtools.emulator.parts.bus import I2cPart, LevelSink, LevelSource, PwmSink, SpiPart, UartPart
+from kerbtools.emulator.scene import BinScene
+
+Entry = Mapping[str, int | str]
+
+
+@dataclass
+class Wired:
+    """Who sits where. Keys are GPIO and UART numbers; an I2C bus is its (sda, scl), an SPI bus its clock pin."""
+
+    by_slot: dict[str, parts.Part] = field(default_factory=dict[str, parts.Part])
+    uarts: dict[int, UartPart | None] = field(default_factory=dict[int, UartPart | None])  # the link's has no part
+    one_wire: dict[int, parts.Ds18b20] = field(default_factory=dict[int, parts.Ds18b20])
+    analogue: dict[int, parts.Cells] = field(default_factory=dict[int, parts.Cells])
+    i2c: dict[tuple[int, int], list[I2cPart]] = field(default_factory=dict[tuple[int, int], list[I2cPart]])
+    spi: dict[int, list[tuple[int, SpiPart]]] = field(default_factory=dict[int, list[tuple[int, SpiPart]]])
+    sources: dict[int, LevelSource] = field(default_factory=dict[int, LevelSource])
+    sinks: dict[int, LevelSink] = field(default_factory=dict[int, LevelSink])
+    pwm: dict[int, PwmSink] = field(default_factory=dict[int, PwmSink])
+    always_on: list[parts.A02yyuw] = field(default_factory=list[parts.A02yyuw])
+    luminaire: parts.Luminaire | None = None
+
+
+@dataclass(frozen=True)
+class Site:
+    """What a part may ask of where it is."""
+
+    scene: BinScene | LampScene
+    seed: str
+    serial: int
+
+    @property
+    def bin(self) -> BinScene:
+        if not isinstance(self.scene, BinScene):
+            raise ValueError("a part of a bin needs a BinScene")
+        return self.scene
+
+    @property
+    def lamp(self) -> LampScene:
+        if not isinstance(self.scene, LampScene):
+            raise ValueError("a part of a lamp needs a LampScene")
+        return self.scene
+
+
+class PowerPin:
+    """A load switch: the part behind it has power while its pin is high."""
+
+    def __init__(self, part: parts.A02yyuw) -> None:
+        self._part = part
+
+    def drive(self, level: int, now_us: int) -> None:
+        self._part.power(bool(level), now_us)
+
+
+def wire(facts: boards.Board, role: str, site: Site, ledger: Ledger) -> Wired:
+    """Everything that `role` wires to the board."""
+    wired = Wired(uarts={facts.link["uart"]: None})
+    if role == "lamp":
+        wired.luminaire = parts.Luminaire(site.lamp.mains_v)
+        wired.by_slot["luminaire"] = wired.luminaire
+    for slot, entry in facts.roles[role].sensors.items():
+        fit = _FITTERS.get(str(entry["driver"]))
+        part = fit(wired, entry, site) if fit else parts.Part()
+        wired.by_slot[slot] = part
+        part.draws = _meter(ledger, slot)
+    return wired
+
+
+def _meter(ledger: Ledger, slot: str) -> Callable[[bool, int], None]:
+    def draws(active: bool, now_us: int) -> None:
+        ledger.run(slot, f"{'part' if active else 'standby'}:{slot}", now_us)
+
+    return draws
+
+
+def _a02yyuw(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.A02yyuw(
+        f"{site.seed}/a02yyuw",
+        site.bin.truth,
+        reference_c=int(entry["reference_c"]),
+        warm_up_ms=int(entry["warm_up_ms"]),
+    )
+    wired.uarts[int(entry["uart"])] = part
+    if "power_pin" in entry:
+        wired.sinks[int(entry["power_pin"])] = PowerPin(part)
+    else:
+        wired.always_on.append(part)
+    return part
+
+
+def _ds18b20(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Ds18b20(site.serial, site.bin.truth)
+    wired.one_wire[int(entry["pin"])] = part
+    return part
+
+
+def _divider(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Cells(
+        site.bin.truth,
+        top_ohm=int(entry["divider_top_ohm"]),
+        bottom_ohm=int(entry["divider_bottom_ohm"]),
+        full_scale_mv=int(entry["full_scale_mv"]),
+    )
+    wired.analogue[int(entry["pin"])] = part
+    return part
+
+
+def _lis3dh(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Lis3dh(lambda now_us: site.bin.tilt_degrees, int(entry.get("address", 0x19)))
+    if "cs" in entry:
+        wired.spi.setdefault(int(entry["sck"]), []).append((int(entry["cs"]), part))
+    else:
+        _on_i2c(wired, entry, part)
+    if "wake_pin" in entry:
+        wired.sources[int(entry["wake_pin"])] = part
+    return part
+
+
+def _veml7700(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Veml7700(_light_at(wired, site.lamp), int(entry["address"]))
+    _on_i2c(wired, entry, part)
+    return part
+
+
+def _bh1750(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Bh1750(_light_at(wired, site.lamp), int(entry["address"]))
+    _on_i2c(wired, entry, part)
+    return part
+
+
+def _level(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Presence(site.lamp.is_occupied, site.lamp.next_presence_us, int(entry["active"]))
+    wired.sources[int(entry["pin"])] = part
+    return part
+
+
+def _bl0942(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Bl0942(
+        _luminaire(wired),
+        baud=int(entry["baud"]),
+        shunt_uohm=int(entry["shunt_uohm"]),
+        top_ohm=int(entry["divider_top_ohm"]),
+        bottom_ohm=int(entry["divider_bottom_ohm"]),
+    )
+    wired.uarts[int(entry["uart"])] = part
+    return part
+
+
+def _pwm(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Dimmer(_luminaire(wired), int(entry["full_light_duty"]))
+    wired.pwm[int(entry["pin"])] = part
+    return part
+
+
+def _relay(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Relay(_luminaire(wired), int(entry["lit_level"]))
+    wired.sinks[int(entry["pin"])] = part
+    return part
+
+
+def _on_i2c(wired: Wired, entry: Entry, part: I2cPart) -> None:
+    wired.i2c.setdefault((int(entry["sda"]), int(entry["scl"])), []).append(part)
+
+
+def _luminaire(wired: Wired) -> parts.Luminaire:
+    if wired.luminaire is None:
+        raise ValueError("only a lamp has a luminaire")
+    return wired.luminaire
+
+
+def _light_at(wired: Wired, scene: LampScene) -> Callable[[int], float]:
+    """What a sensor on the column sees: daylight, and a little of its own lamp."""
+    luminaire = _luminaire(wired)
+    return lambda now_us: scene.daylight_lux(now_us) + OWN_LIGHT_LUX * luminaire.light(now_us)
+
+
+OWN_LIGHT_LUX = 4.0  # of its own lamp at full light, on a sensor that looks at the sky; invented, plausible
+
+_FITTERS: Mapping[str, Callable[[Wired, Entry, Site], parts.Part]] = {
+    "a02yyuw": _a02yyuw,
+    "bh1750": _bh1750,
+    "bl0942": _bl0942,
+    "divider": _divider,
+    "ds18b20": _ds18b20,
+    "level": _level,
+    "lis3dh": _lis3dh,
+    "pwm": _pwm,
+    "relay": _relay,
+    "veml7700": _veml7700,
+}

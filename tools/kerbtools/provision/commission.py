@@ -1,0 +1,226 @@
+"""Provisioning one board, in an order such that a cut at any moment leaves nothing half valid.
+
+    1  registry   the address is reserved; no secret is in the registry yet
+    2  board      self-test
+    3  board      /node/identity.cbor goes: from here on the board has no identity, and its program does not run
+    4  board      counters and outbox go: the next start draws a new life
+    5  board      /node/config.json, whole or not at all
+    6  board      /node/identity.cbor with a fresh secret, whole or not at all
+    7  board      both files are hashed there and compared; nothing of the former life is left
+    8  registry   secret, state and asset in one transaction
+    9  board      reset: its program runs
+
+Cut before 8, the registry does not know the secret that may be on the board: the board is refused, not half heard. The
+next run takes the same address for the same board and does everything again, with another secret.
+"""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kerbgate.registry import SECRET_SIZE, Card, Registry, provisioning
+from kerbnode import app
+from kerbtools.device.errors import DeviceError
+from kerbtools.provision.errors import NotReady
+from kerbtools.provision.order import Order, check, settle
+from kerbwire import cbor
+
+FOLDER = app.FOLDER
+IDENTITY, CONFIG = FOLDER + "/identity.cbor", FOLDER + "/config.json"
+# What belongs to a life (firmware/OUTBOX.md), besides the outbox, which is a folder of folders.
+COUNTERS = (FOLDER + "/counters.0", FOLDER + "/counters.1")
+OUTBOX = FOLDER + "/outbox"
+MANIFEST = "/bundle.json"
+
+_EPOCH = 0
+# Prints [board, role, address, site] of the firmware and the identity that lie there, null for each that does not; of
+# the identity nothing else, so that no secret crosses the line.
+_WHO = f"""
+import json
+try:
+    with open({MANIFEST!r}) as file:
+        found = json.load(file)
+    found = [str(found["board"]), str(found["role"])]
+except Exception:
+    found = [None, None]
+try:
+    from kerbnode import identity
+    me = identity.read({IDENTITY!r})
+    found += [me.node, me.site]
+except Exception:
+    found += [None, None]
+print(json.dumps(found))
+"""
+
+
+class BoardPort(Protocol):
+    """What is asked of a board: kerbtools.device.Device has it."""
+
+    port: str
+
+    def ask(self, code: str) -> Any: ...
+    def write(self, path: str, data: bytes) -> None: ...
+    def remove(self, path: str) -> None: ...
+    def files(self, *places: str) -> dict[str, int]: ...
+    def digests(self, *places: str) -> dict[str, str]: ...
+    def reset(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A board on a port, before anything is done to it. node, site: of the identity that lies on it, if any."""
+
+    unique_id: str
+    board: str
+    role: str
+    node: int | None
+    site: str | None
+
+
+class Check(Protocol):
+    """One check of a self-test: kerbtools.device.selftest.Row is one. verdict: "pass", "fail" or "skip"."""
+
+    @property
+    def check(self) -> str: ...
+    @property
+    def verdict(self) -> str: ...
+    @property
+    def cause(self) -> str: ...
+
+
+SelfTest = Callable[[Any], Sequence[Check]]  # runs on the board of a Device; it is at its REPL before and after
+
+
+def look(device: BoardPort, unique_id: str) -> Found:
+    """What is on a port. NotReady if it has no firmware of ours; DeviceError."""
+    board, role, node, site = device.ask(_WHO)
+    if board is None or role is None:
+        raise NotReady(f"The board on {device.port} has no Kerbstone firmware.", "Put it there: kerb flash")
+    return Found(unique_id, board, role, node, site)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A board that has its address: what it is, and what it is to become, settled and checked."""
+
+    found: Found
+    order: Order
+    reservation: provisioning.Reservation
+
+
+def prepare(port: str, found: Found, registry: Registry, order: Order) -> Prepared:
+    """Reserve the address. Nothing is written on the board. OrderError, NotReady, RegistryError."""
+    order = settle(order, found.role)
+    if order.role != found.role:
+        raise NotReady(
+            f"The board on {port} has the firmware of a {found.role}, and {order.name} is a {order.role}.",
+            f"Put the other firmware on it: kerb flash --role {order.role} --port {port}",
+        )
+    check(registry, order, found.unique_id)
+    reservation = provisioning.reserve(
+        registry,
+        unique_id=found.unique_id,
+        site=order.site,
+        role=found.role,
+        board=found.board,
+        address=order.address,
+        claimed=found.node,
+    )
+    return Prepared(found, order, reservation)
+
+
+def commission(
+    device: BoardPort,
+    registry: Registry,
+    prepared: Prepared,
+    *,
+    selftest: SelfTest | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Card:
+    """Make the board on a port the node that is asked for. It runs when this returns.
+
+    NotReady, RegistryError and DeviceError leave no valid node that was not valid before; run again to mend.
+    """
+    found, order, reservation = prepared.found, prepared.order, prepared.reservation
+    address = reservation.address
+    say(f"node {address} is reserved")
+    if selftest is not None:
+        _test(device, registry, reservation, selftest, say)
+    secret = secrets.token_bytes(SECRET_SIZE)
+    identity = cbor.encode({1: address, 2: secret, 3: _EPOCH, 4: order.site})
+    files = {CONFIG: json.dumps(order.settings, sort_keys=True).encode(), IDENTITY: identity}
+    _forget(device)
+    say("the former life is gone")
+    for path, data in files.items():
+        device.write(path, data)
+    _verify(device, files)
+    say("identity and settings are written and read back")
+    card = provisioning.commit(
+        registry,
+        reservation,
+        secret,
+        site=order.site,
+        role=found.role,
+        board=found.board,
+        settings=order.settings,
+        asset=order.asset,
+        replaces=order.replaces,
+        start_hours=order.start_hours,
+    )
+    try:
+        device.reset()
+    except DeviceError:  # the node is valid, and starts as soon as somebody resets it
+        say("it did not take the reset: press its reset button")
+    return card
+
+
+def _test(
+    device: BoardPort,
+    registry: Registry,
+    reservation: provisioning.Reservation,
+    selftest: SelfTest,
+    say: Callable[[str], None],
+) -> None:
+    """A board that fails its self-test is left as it was, and its address is free again."""
+    try:
+        rows = selftest(device)
+    except DeviceError:
+        provisioning.release(registry, reservation)
+        raise
+    failed = [row for row in rows if row.verdict == "fail"]
+    if failed:
+        provisioning.release(registry, reservation)
+        raise NotReady(
+            f"The board on {device.port} failed its self-test: {failed[0].check}: {failed[0].cause}.",
+            "See all checks with kerb selftest; to provision it all the same: --no-self-test",
+        )
+    say(f"self-test passed, {len(rows)} checks")
+
+
+def _forget(device: BoardPort) -> None:
+    """Remove identity, counters and outbox, the identity first: without it the board's program does not run."""
+    there = device.files(FOLDER)
+    device.remove(IDENTITY)
+    old = [path for path in there if _of_a_life(path)]
+    for path in sorted(old):
+        device.remove(path)
+    for folder in sorted({path.rpartition("/")[0] for path in old if path.startswith(OUTBOX + "/")}, reverse=True):
+        device.remove(folder)
+
+
+def _verify(device: BoardPort, files: Mapping[str, bytes]) -> None:
+    found = device.digests(*files)
+    wrong = [path for path, data in files.items() if found.get(path) != hashlib.sha256(data).hexdigest()]
+    wrong += [path for path in device.files(FOLDER) if _of_a_life(path)]
+    if wrong:
+        raise NotReady(
+            f"The board on {device.port} does not hold what was written: {wrong[0]}.",
+            "Provision it again; if that fails too, its flash is worn: kerb selftest",
+        )
+
+
+def _of_a_life(path: str) -> bool:
+    return path in COUNTERS or path.startswith(OUTBOX + "/") or path == IDENTITY + ".tmp"

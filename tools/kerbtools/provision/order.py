@@ -1,0 +1,165 @@
+"""What a node is to become: from options or a line of a CSV file, completed from the registry and checked."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kerbgate.registry import ROLES, Asset, Registry, cards, inventory, provisioning
+from kerbnode import config
+from kerbtools.provision.errors import OrderError
+
+# Columns of a CSV file, and options by the same names. Of these, the first block describes the asset.
+ASSET_COLUMNS = ("asset", "site", "role", "latitude", "longitude", "usrn", "supply", "wattage_w", "luminaire")
+NODE_COLUMNS = ("address", "unique_id", "settings", "replace", "lamp_hours")
+MAX_TEXT = 1000  # characters of a field
+_LAMP_COLUMNS = ("supply", "wattage_w", "luminaire")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One node to be. line: of the CSV file, 0 without one.
+
+    role: None takes that of the firmware on the board, and the asset's is not settled before.
+    """
+
+    site: str
+    role: str | None = None
+    address: int | None = None
+    unique_id: str | None = None
+    asset: Asset | None = None
+    replaces: int | None = None
+    start_hours: int | None = None
+    settings: dict[str, int] = field(default_factory=dict[str, int])
+    line: int = 0
+
+    @property
+    def name(self) -> str:
+        """How to speak of it before it has an address."""
+        if self.asset is not None:
+            return f"asset {self.asset.asset}"
+        return "a node for stock" if self.address is None else f"node {self.address}"
+
+
+def asset_from(fields: Mapping[str, str], known: Asset | None = None, *, inventory: bool = False) -> Asset:
+    """An asset from text fields over what is known of it; an absent field changes nothing. OrderError, RegistryError.
+
+    inventory: it is a line of the council's inventory, which says all that it is: an empty field removes.
+    """
+    given: dict[str, Any] = {name: text for name in ASSET_COLUMNS if (text := fields.get(name, ""))}
+    for name in ("latitude", "longitude", "wattage_w"):
+        if name in given:
+            given[name] = number(name, given[name])
+    for name in ("asset", "site", "role"):
+        if name not in given and known is None:
+            raise OrderError(f"{name} is missing", f"give the asset's {name}")
+    if known is not None and not inventory:
+        return cards.check(replace(known, **given))
+    return cards.check(Asset(**given, inventory=inventory))
+
+
+def order_from(registry: Registry, fields: Mapping[str, str], *, line: int = 0) -> Order:
+    """An order from text fields. OrderError, RegistryError."""
+    settled = fields.get("role", "")
+    replaces = whole("replace", fields["replace"], 65535) if fields.get("replace") else None
+    name = fields.get("asset", "") or (inventory.last_asset(registry, replaces) if replaces is not None else "")
+    asset = former = None
+    if replaces is not None:
+        former = registry.card(replaces)
+    if name:
+        known = next((item for item in inventory.assets(registry) if item.asset == name), None)
+        role = fields.get("role", "") or (former.role if former else known.role if known else "")
+        site = fields.get("site", "") or (former.site if former else "")
+        is_lamp = any(fields.get(column) for column in _LAMP_COLUMNS)
+        settled = role or ("lamp" if is_lamp else "")
+        filled = {**fields, "asset": name, "role": settled or ROLES[0]} | ({"site": site} if site else {})
+        asset = asset_from(filled, known)
+    elif stray := [column for column in ASSET_COLUMNS[3:] if fields.get(column)]:
+        raise OrderError(
+            f"{' and '.join(stray)} say where a node is, and no asset is named",
+            "name the asset; where the council has no names, make one up, such as the street and a number",
+        )
+    site = asset.site if asset else fields.get("site", "") or (former.site if former else "")
+    if not site:
+        raise OrderError("site is missing", "name the site that the gateway serves")
+    settings = read_settings(fields.get("settings", ""))
+    return Order(
+        site=site,
+        role=settled or None,
+        address=whole("address", fields["address"], 65535) if fields.get("address") else None,
+        unique_id=fields.get("unique_id", "").lower() or None,
+        asset=asset,
+        replaces=replaces,
+        start_hours=whole("lamp_hours", fields["lamp_hours"], 1 << 20) if fields.get("lamp_hours") else None,
+        settings=former.settings if former and not settings else settings,
+        line=line,
+    )
+
+
+def settle(order: Order, role: str) -> Order:
+    """The order for a board whose firmware has this role. RegistryError."""
+    if order.role is not None or order.asset is None:
+        return replace(order, role=order.role or role)
+    return replace(order, role=role, asset=cards.check(replace(order.asset, role=role)))
+
+
+def order_again(registry: Registry, address: int) -> Order:
+    """The same node once more, with a new secret."""
+    card = registry.card(address)
+    return Order(site=card.site, role=card.role, address=address, unique_id=card.unique_id, settings=card.settings)
+
+
+def check(registry: Registry, order: Order, unique_id: str) -> None:
+    """See before the board is written that its asset will take it. OrderError, RegistryError."""
+    known = provisioning.of_board(registry, unique_id)
+    address = order.address or (known.address if known else None)
+    if order.replaces is not None and order.replaces == address:
+        raise OrderError(
+            f"this board is node {address} itself", "plug in the board that takes its place, or leave out --replace"
+        )
+    if order.asset is None:
+        if known is not None and known.asset is not None:
+            here = inventory.asset(registry, known.asset)
+            if (here.site, here.role) != (order.site, order.role):
+                raise OrderError(
+                    f"node {address} is at asset {here.asset}, a {here.role} of site {here.site}",
+                    f"give it that site and role, or take it from there first: kerb bind {address} --unbind",
+                )
+        return
+    there = next((item for item in inventory.history(registry, order.asset.asset) if item.until_ms is None), None)
+    if there is not None and there.node not in (address, order.replaces):
+        raise OrderError(
+            f"asset {order.asset.asset} has node {there.node} already", f"to swap its board: --replace {there.node}"
+        )
+
+
+def read_settings(text: str) -> dict[str, int]:
+    """Settings written as `name=value`, separated by spaces or semicolons, held to the firmware's own table."""
+    settings: dict[str, int] = {}
+    for word in text.replace(";", " ").split():
+        name, equals, value = word.partition("=")
+        if not equals or name in settings:
+            raise OrderError(f"setting {word[:80]!r} is no name=value, or comes twice", "see firmware/SETTINGS.md")
+        settings[name] = whole(name, value, (1 << 31) - 1)
+    complaints: list[str] = config.parse(json.dumps(settings))[1]  # pyright: ignore[reportUnknownMemberType]
+    if complaints:
+        raise OrderError(f"settings: {complaints[0]}", "see firmware/SETTINGS.md for names and bounds")
+    return settings
+
+
+def whole(name: str, text: str, most: int) -> int:
+    """A whole number from 0 to `most`. OrderError."""
+    if not (text.isascii() and text.isdecimal() and len(text) <= 10 and int(text) <= most):
+        raise OrderError(f"{name} {text[:80]!r} is no whole number up to {most}", f"write {name} in digits")
+    return int(text)
+
+
+def number(name: str, text: str) -> float:
+    """A finite number. OrderError."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e9:  # also false for what is no number
+        raise OrderError(f"{name} {text[:80]!r} is no number", f"write {name} with a decimal point, without a unit")
+    return value
