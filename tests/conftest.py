@@ -7,6 +7,7 @@ environment variables reach it: KERB_TMP, a fresh folder for each function, and 
 import ast
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
@@ -20,6 +21,11 @@ ROOT = TESTS.parent
 VECTORS = TESTS / "vectors"
 MICROPYTHON_HEAP = "4M"  # cases test behaviour; heap bars have tests of their own
 MICROPYTHON_TIMEOUT_S = 100
+
+
+# A shell that runs the suite in the background has it ignore Ctrl-C, and with it every program that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def micropython_command() -> list[str]:

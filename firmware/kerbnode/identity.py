@@ -13,7 +13,7 @@ SECRET_SIZE = 16
 class IdentityError(Exception):
     """The node has no usable identity. hint: what to do next."""
 
-    hint = "provision the node again: kerb provision"
+    hint = "provision the node: kerb provision"
 
 
 class Identity:

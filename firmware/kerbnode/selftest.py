@@ -133,16 +133,19 @@ def _distance(machine, board_hal, facts, settings):
     try:
         switch(True)
         board_hal.sleep_ms(facts.get("warm_up_ms", 0))
-        readings = a02yyuw.measure(uart, board_hal, settings["echoes"], settings["echo_timeout_ms"], parser)
+        for _ in range(2):  # two stray echoes on one side are chance, and would not come twice
+            readings = a02yyuw.measure(uart, board_hal, settings["echoes"], settings["echo_timeout_ms"], parser)
+            echoes = sorted([reading for reading in readings if reading != NO_ECHO])
+            spread_mm = echoes[-1 - len(echoes) // 4] - echoes[len(echoes) // 4] if echoes else 0
+            if len(echoes) >= LEAST_ECHOES and spread_mm <= bin.MAX_SPREAD_MM:
+                break
     finally:
         switch(False)
-    echoes = sorted([reading for reading in readings if reading != NO_ECHO])
     limit = "%d echoes, spread %d mm" % (LEAST_ECHOES, bin.MAX_SPREAD_MM)
     if not readings:
         return FAIL, "silent, %d bytes of noise" % parser.noise, limit, "no power, or TX and RX swapped"
     if len(echoes) < LEAST_ECHOES:
         return FAIL, "%d echoes" % len(echoes), limit, "nothing in 30 mm to 4.5 m: point it at a wall"
-    spread_mm = echoes[-1 - len(echoes) // 4] - echoes[len(echoes) // 4]
     value = "%d mm, spread %d mm" % (echoes[len(echoes) // 2], spread_mm)
     if spread_mm > bin.MAX_SPREAD_MM:
         return FAIL, value, limit, "it moves, or sees an edge: fix it, and point it at a flat wall"

@@ -33,7 +33,7 @@ def failed(said, port, cause, advice):
 def test_a_wrong_board(bench, kerb):
     board = bench("pico_w")
     said = kerb("flash", "--port", board.usb_path, "--board", "pico2_w")
-    failed(said, board.usb_path, "says that it is 'Raspberry Pi Pico W with RP2040'", "Plug in a pico2_w")
+    failed(said, board.usb_path, "says that it is 'Raspberry Pi Pico W with RP2040'", "Plug in the board pico2_w")
     board.cut_power()
     assert board.flash.programs == 0
 

@@ -19,8 +19,8 @@ def board(port: str, facts: Facts, wanted: str | None) -> boards.Board:
         found = boards.load(wanted)
         if not found.identify.matches(facts.platform, facts.machine):
             raise WrongBoard(
-                f"The board on {port} says that it is {machine!r}, and a {found.name} says {found.identify.machine!r}.",
-                f"Plug in a {found.name} or name another --board; if it is one, {found.identify.install}",
+                f"The board on {port} says that it is {machine!r}, and {found.name} says {found.identify.machine!r}.",
+                f"Plug in the board {found.name} or name another --board; if it is one, {found.identify.install}",
             )
     else:
         fitting = [b for b in map(boards.load, boards.names()) if b.identify.matches(facts.platform, facts.machine)]
