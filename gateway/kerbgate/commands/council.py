@@ -140,6 +140,7 @@ class Council:
             async with asyncio.timeout(2 * self._settings.timeout_s):
                 await client.__aenter__()
                 granted = await client.subscribe([(topic, 1) for topic in self._roles])
+            brokers.heed_cancellation()
             codes = [brokers.code_of(code) for code in granted]
             for topic, code in zip(self._roles, codes, strict=True):
                 if code >= brokers.REFUSED:
