@@ -2,7 +2,8 @@
 
 A backup is one file, made by SQLite's online backup from one snapshot, so that it holds whole commits only. It says of
 itself that it is a copy. A store that was put back forgets its replay windows: every node is challenged before anything
-of it is committed, and is asked for what the copy lacks (STORE.md). Keys and nodes are in the registry, not in here.
+of it is committed, and is asked for what the copy lacks (STORE.md). No secret is in it: nodes and their secrets are in
+the registry, and the keys of the audit log and of group messages are files of their own in the state folder.
 """
 
 import argparse
@@ -16,12 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from kerbgate import config
+from kerbgate import audit, config
+from kerbgate.commands import brighten
 from kerbgate.errors import GatewayError, StoreDamaged, StoreError
 from kerbgate.store import opening
 from kerbgate.store.lock import StoreLock
 
 STORE = "store.sqlite"
+KEYS = f"{audit.KEY_FILE} and {brighten.KEY_FILE}"
 _BUSY_S = 5.0
 _SIDE_FILES = ("", "-wal", "-shm", "-journal")  # the log first, see _put_aside
 
@@ -180,7 +183,9 @@ def _backup(file: Path, store: Path) -> None:
     found = backup(store, file)
     print(
         f"wrote {file}: {found['records']} records committed, {found['waiting']} reports not forwarded, "
-        f"{found['bytes']} bytes, checked\nnext: keep it off this machine; the registry and its key are not in it"
+        f"{found['bytes']} bytes, checked\n"
+        f"next: keep it off this machine, and apart from it what it lacks: the registry and its key, "
+        f"{KEYS} of {store.parent}"
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands_harness import CommandRig
 from gateway_harness import Broker, Council, Rig
 
 
@@ -42,5 +43,12 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
 def council(broker: Broker) -> Iterator[Council]:
     made = Council(broker.port)
     assert made.subscribed.wait(20)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def command_rig(tmp_path: Path) -> Iterator[CommandRig]:
+    made = CommandRig(tmp_path)
     yield made
     made.close()

@@ -21,8 +21,11 @@ import binascii, json, machine
 found = [binascii.hexlify(machine.unique_id()).decode(), None]
 try:
     from kerbnode import identity
-    found[1] = identity.read("/node/identity.cbor").node
-except Exception:
+    try:
+        found[1] = identity.read("/node/identity.cbor").node
+    except identity.IdentityError:
+        pass
+except (ImportError, OSError, ValueError):  # none, unreadable, or for another MicroPython
     pass
 print(json.dumps(found))
 """

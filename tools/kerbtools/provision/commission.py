@@ -43,15 +43,18 @@ import json
 try:
     with open({MANIFEST!r}) as file:
         found = json.load(file)
-    found = [str(found["board"]), str(found["role"])]
-except Exception:
-    found = [None, None]
+    found = [str(found["board"]), str(found["role"]), None, None]
+except (OSError, ValueError, KeyError, TypeError):
+    found = [None] * 4
 try:
     from kerbnode import identity
-    me = identity.read({IDENTITY!r})
-    found += [me.node, me.site]
-except Exception:
-    found += [None, None]
+    try:
+        me = identity.read({IDENTITY!r})
+        found[2:] = [me.node, me.site]
+    except identity.IdentityError:
+        pass
+except (ImportError, OSError, ValueError):  # none, unreadable, or for another MicroPython
+    pass
 print(json.dumps(found))
 """
 
