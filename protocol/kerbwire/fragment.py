@@ -46,8 +46,8 @@ def split(frame: bytes, number: int, notification: int) -> "list[bytes]":
 class Reader:
     """Frames out of notifications that may be lost, doubled, or come out of order within WINDOW frames.
 
-    Holds at most WINDOW frames of MAX_FRAME bytes. A lost fragment costs its frame only, unless seven whole frames
-    were lost with it; the parts of two frames that are joined then do not open under any key.
+    Holds at most WINDOW frames of MAX_FRAME bytes. A lost fragment costs its frame only, unless four whole frames
+    in a row were lost too; the parts of two frames that are joined then do not open under any key.
 
     lost: frames given up with a fragment missing. doubled: fragments that came again. noise: what no sender writes.
     """
