@@ -1,8 +1,9 @@
 # The two words of a developer's day are `make demo` and `make test`. Each target first makes the environment it needs.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench soak clean
+.PHONY: help demo test lint bench soak wheels clean
 ARGS ?=
 PART ?= all
+WHEELS ?= dist/wheels
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -32,14 +33,20 @@ lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, 
 	done
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|gateway|gateways|tools|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|gateway|alarms|gateways|tools|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing
 	$(BIN)/python -m pytest -m soak --run-soak $(ARGS)
 
+wheels: .venv-wheels/stamp  ## a folder that a gateway is installed from without internet (WHEELS=folder)
+	@rm -rf $(WHEELS)
+	@.venv-wheels/bin/python -m pip wheel --quiet --wheel-dir $(WHEELS) .
+	@cd $(WHEELS) && sha256sum *.whl >SHA256SUMS
+	@echo "$(WHEELS): $$(ls $(WHEELS)/*.whl | wc -l) wheels; gateway/SERVICE.md says how to install them"
+
 clean:  ## removes the environments and every generated file
-	rm -rf .venv .venv-oracle .venv-stubs .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf .venv .venv-oracle .venv-stubs .venv-wheels .pytest_cache .ruff_cache .hypothesis dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is written last, so an interrupted installation is taken up again.
@@ -52,6 +59,12 @@ clean:  ## removes the environments and every generated file
 	@$(call environment,.venv)
 	@$(call install,.venv,-e '.[dev]')
 	@touch $@ .venv/stamp-tools
+
+# pip, which collects wheels; an environment that uv made has none.
+.venv-wheels/stamp: Makefile
+	@$(call environment,.venv-wheels)
+	@$(call install,.venv-wheels,pip)
+	@touch $@
 
 # The independent COSE library pins an older cbor2: it lives apart.
 .venv-oracle/stamp: Makefile

@@ -1,31 +1,21 @@
-"""MQTT brokers, as inlets and outlets both reach them: address, credentials, TLS, and what the client leaves to do.
+"""MQTT brokers, as inlets, outlets and commands reach them: address, credentials, TLS, and the version they speak.
 
 mqtt://host:1883     plain
 mqtts://host:8883    TLS 1.2 or later; the broker's certificate is checked against the system's or a given authority
 """
 
-import asyncio
-import logging
-import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.reasoncodes import ReasonCode
-
+from kerbgate import mqtt
+from kerbgate.config import PORTS, OutletSettings
 from kerbgate.errors import BrokerError
+from kerbgate.mqtt.connection import OnMessage
 
 KEEPALIVE_S = 15  # a frozen broker is found after 15 to 30 s
-PORTS = {"mqtt": 1883, "mqtts": 8883}
 MAX_CREDENTIALS = 1024  # bytes of a file with one line user:password
-REFUSED = 0x80  # MQTT 5, section 2.4: reason codes from here on are refusals
-UNSUPPORTED_VERSION = 0x84  # what paho makes of it, too, when a broker of 3.1.1 refuses MQTT 5
-
-quiet = logging.getLogger("kerbgate.brokers.client")
-quiet.setLevel(logging.CRITICAL)  # the client warns of each connection loss; status says it once
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,36 +102,50 @@ def tls_context(address: Address, certificates: Certificates) -> ssl.SSLContext 
     return context
 
 
-def heed_cancellation() -> None:
-    """Raise the CancelledError that asyncio.wait_for of Python 3.11 loses when it comes as the wait ends.
+class Broker:
+    """A broker that can be connected to, as often as it takes. Its name says no credentials."""
 
-    aiomqtt waits so for its connection: a task that goes on after that would never end.
-    """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError
+    def __init__(self, address: Address, *, credentials: Path | None = None, certificates: Certificates | None = None):
+        """BrokerError if the credentials or a certificate cannot be used."""
+        self.address = address
+        self._user, self._password = read_credentials(credentials) if credentials else (None, None)
+        self._tls = tls_context(address, certificates or Certificates())
+        self._is_older_next = False
+
+    def __str__(self) -> str:
+        return str(self.address)
+
+    async def connect(self, options: mqtt.Options, on_message: OnMessage) -> mqtt.Connection:
+        """A connection in MQTT 5, or in 3.1.1 with a broker that speaks nothing newer.
+
+        A broker that is silent may be frozen, or one that waits for more of a CONNECT which it does not understand: the
+        next attempt is made in the older version, and the one after it in the newer again.
+        options: user, password and version are set here. MqttError, OSError, TimeoutError.
+        """
+        options = replace(options, user=self._user, password=self._password, keepalive_s=KEEPALIVE_S)
+        host, port = self.address.host, self.address.port
+        older = replace(options, version=mqtt.V311)
+        if self._is_older_next:
+            self._is_older_next = False
+            return await mqtt.connect(host, port, older, on_message, self._tls)
+        try:
+            return await mqtt.connect(host, port, options, on_message, self._tls)
+        except TimeoutError:
+            self._is_older_next = True
+            raise
+        except mqtt.Refused as refused:
+            if refused.code != mqtt.UNSUPPORTED_VERSION:
+                raise
+        return await mqtt.connect(host, port, older, on_message, self._tls)
 
 
-def code_of(code: "ReasonCode | int | None") -> int:
-    return code.value if isinstance(code, ReasonCode) else code or 0
-
-
-def reason_of(code: int, packet: int = PacketTypes.PUBACK) -> str:
-    """A reason code in words."""
-    try:
-        return f"{ReasonCode(packet, identifier=code)} (0x{code:02x})"
-    except KeyError:
-        return f"reason 0x{code:02x}"
-
-
-def abandon(client: aiomqtt.Client) -> None:
-    """Close the socket of a client that is done with. aiomqtt leaves it open when a broker is silent."""
-    sock = client._client.socket()  # pyright: ignore[reportPrivateUsage]
-    if isinstance(sock, socket.socket) and sock.fileno() >= 0:
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(sock.fileno())
-        loop.remove_writer(sock.fileno())
-        sock.close()
+def of_outlet(settings: OutletSettings) -> Broker:
+    """The council's broker, as an outlet's settings name it. BrokerError."""
+    return Broker(
+        parse_address(settings.url),
+        credentials=settings.credentials,
+        certificates=Certificates(settings.authority, settings.certificate, settings.key),
+    )
 
 
 def _check_private(path: Path, mode: int, what: str) -> None:

@@ -1,4 +1,4 @@
-"""The verbs of `kerb gateway`: init, run, status. Each takes its arguments as a list and returns an exit status."""
+"""The verbs of `kerb gateway`. Each takes its arguments as a list and returns an exit status."""
 
 import argparse
 import contextlib
@@ -22,9 +22,14 @@ def main(argv: list[str] | None = None) -> int:
         asked = verb in ("-h", "--help")
         print(
             "usage: kerb gateway VERB [--config FILE]\n\n"
-            "  init    write a commented configuration, and an empty registry with its key file\n"
-            "  run     run the gateway until SIGTERM or Ctrl-C\n"
-            "  status  show inlets, outlets, nodes and the store; --json for programs\n\n"
+            "  init      write a commented configuration, and an empty registry with its key file\n"
+            "  check     say whether it would start with a configuration, without starting anything\n"
+            "  run       run the gateway until SIGTERM or Ctrl-C\n"
+            "  reload    read the configuration again, and change the outlets to it\n"
+            "  compare   in shadow mode: our readings beside those of another system\n"
+            "  status    show inlets, outlets, nodes and the store; --json for programs\n"
+            "  service   print the systemd unit of this gateway, or write it with --to\n"
+            "  settings  print the reference of the configuration; --json for programs\n\n"
             "`kerb gateway VERB --help` explains a verb.",
             file=sys.stdout if asked else sys.stderr,
         )
@@ -55,7 +60,52 @@ def status(argv: list[str]) -> int:
     return _run(_status, parser.parse_args(argv))
 
 
-VERBS: dict[str, Callable[[list[str]], int]] = {"init": init, "run": run, "status": status}
+def reload(argv: list[str]) -> int:
+    """Let the running gateway read its configuration again."""
+    parser = _parser("reload", "Change the outlets of the running gateway to what the configuration says now.")
+    parser.add_argument("--drop-outlet", metavar="NAME", help="forget what waits for this outlet, which is gone")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    return _run(_reload, parser.parse_args(argv))
+
+
+def compare(argv: list[str]) -> int:
+    """Compare our readings with those of another system."""
+    from kerbgate import comparing
+
+    return _run(comparing.command, comparing.arguments(_parser("compare", comparing.ABOUT)).parse_args(argv))
+
+
+def check(argv: list[str]) -> int:
+    """Say whether a gateway would start with a configuration."""
+    return _run(_check, _parser("check", "Look at a configuration and what it names; start nothing.").parse_args(argv))
+
+
+def service(argv: list[str]) -> int:
+    """Print the systemd unit of a gateway, or write it."""
+    parser = _parser("service", "Print the systemd unit of this gateway, filled in from its configuration.")
+    parser.add_argument("--user", default="kerbstone", help="the system user that it runs as (default: kerbstone)")
+    parser.add_argument("--serial-group", default="dialout", help="the group that owns serial ports (default: dialout)")
+    parser.add_argument("--to", type=Path, help="write it there: /etc/systemd/system/kerbstone.service")
+    return _run(_service, parser.parse_args(argv))
+
+
+def settings(argv: list[str]) -> int:
+    """Print the reference of the configuration."""
+    parser = argparse.ArgumentParser(prog="kerb gateway settings", description="Print every setting with its default.")
+    parser.add_argument("--json", action="store_true", help="a list of objects instead of a page")
+    return _run(_settings, parser.parse_args(argv))
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "init": init,
+    "check": check,
+    "run": run,
+    "reload": reload,
+    "compare": compare,
+    "status": status,
+    "service": service,
+    "settings": settings,
+}
 
 
 def _parser(verb: str, text: str) -> argparse.ArgumentParser:
@@ -151,6 +201,41 @@ def _status(arguments: argparse.Namespace) -> None:
             ) from error
         found = status.stored(loaded)
     print(json.dumps(found) if arguments.json else status.plain(found, open_clock(loaded.clock.source).utc()))
+
+
+def _reload(arguments: argparse.Namespace) -> None:
+    from kerbgate import config, control, pumps
+
+    loaded = config.load(arguments.config)
+    fields = {} if arguments.drop_outlet is None else {"drop": arguments.drop_outlet}
+    found = control.ask(loaded.gateway.state, "reload", timeout_s=pumps.RELOAD_S, **fields)["reload"]
+    print(json.dumps(found) if arguments.json else pumps.plain(found))
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    from kerbgate import config
+    from kerbgate.service import check
+
+    print("\n".join(check.check(config.load(arguments.config))))
+
+
+def _service(arguments: argparse.Namespace) -> None:
+    from kerbgate import config
+    from kerbgate.service import unit
+
+    loaded = config.load(arguments.config)
+    text = unit.render(loaded, user=arguments.user, serial_group=arguments.serial_group)
+    if arguments.to is None:
+        print(text, end="")
+    else:
+        unit.write(text, arguments.to)
+        print(f"wrote {arguments.to}\n{unit.steps(loaded, arguments.user, arguments.to)}")
+
+
+def _settings(arguments: argparse.Namespace) -> None:
+    from kerbgate.service import settings
+
+    print(json.dumps(settings.rows(), indent=1) if arguments.json else settings.markdown(), end="")
 
 
 if __name__ == "__main__":

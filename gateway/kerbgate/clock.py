@@ -35,6 +35,10 @@ class Clock(Protocol):
         """Whether this time may be handed to a node."""
         ...
 
+    def pace(self) -> float:
+        """Its seconds in a second of the host: 1, but for an emulated world."""
+        ...
+
 
 def open_clock(source: str) -> Clock:
     """The clock that a configuration names; ClockError for anything else."""
@@ -57,6 +61,9 @@ class SystemClock:
 
     def utc(self) -> float:
         return time.time()
+
+    def pace(self) -> float:
+        return 1.0
 
     def synchronised(self) -> bool:
         if self._trusted:
@@ -115,6 +122,9 @@ class SharedClock:
 
     def synchronised(self) -> bool:
         return bool(self._read()[4] & _SYNCHRONISED)
+
+    def pace(self) -> float:
+        return self._read()[3]
 
     def _read(self) -> tuple[int, int, int, float, int]:
         for _ in range(_READ_ATTEMPTS):

@@ -3,6 +3,8 @@
     {"v": 1, "op": "status"}                    ->  {"v": 1, "ok": true, "status": {...}}
     {"v": 1, "op": "send", "document": {...}}   ->  {"v": 1, "ok": true, "answer": {...}}
     {"v": 1, "op": "commands", "limit": 20}     ->  {"v": 1, "ok": true, "commands": [...]}
+    {"v": 1, "op": "alarms", "filter": {...}}   ->  {"v": 1, "ok": true, "alarms": [...]}
+    {"v": 1, "op": "reload", "drop": "town"}    ->  {"v": 1, "ok": true, "reload": {...}}
     anything else                               ->  {"v": 1, "ok": false, "error": {"cause": "...", "hint": "..."}}
 
 Who may open the socket may ask: that is the owner of the state folder. Operations are a table, name to function, that
@@ -18,6 +20,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
+from kerbgate.door import Door
 from kerbgate.errors import ControlError, GatewayError
 
 VERSION = 1
@@ -27,7 +30,7 @@ MAX_RESPONSE = 64 * 1024 * 1024  # bytes that a tool reads: 10,000 nodes at 250 
 MAX_CONNECTIONS = 16  # tools at once; more wait in the socket's backlog
 REQUEST_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
-ASK_TIMEOUT_S = 5.0  # a gateway that says nothing for so long is not well
+ASK_TIMEOUT_S = 20.0  # a status counts what is stored: seconds on a slow card; who says nothing for longer is not well
 
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -38,7 +41,6 @@ class Server:
     def __init__(self, state: Path, operations: Mapping[str, Operation]):
         self._state = state
         self._operations = operations
-        self._places = asyncio.Semaphore(MAX_CONNECTIONS)
 
     async def __aenter__(self) -> Self:
         path = self._state / SOCKET
@@ -51,28 +53,32 @@ class Server:
                     listener.bind(short)
                 finally:
                     os.umask(before)
+            door = Door(
+                listener,
+                self._serve,
+                places=MAX_CONNECTIONS,
+                limit=MAX_REQUEST,
+                timeout_s=REQUEST_TIMEOUT_S + ANSWER_TIMEOUT_S,
+            )
+            door.listen()
         except OSError as error:
             raise ControlError(f"no control socket can be made at {path}: {error}", "check the folder") from error
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=MAX_REQUEST)
+        self._task = asyncio.create_task(door.run(), name="control socket")
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self._server.close()
+        self._task.cancel()
+        await asyncio.wait({self._task})
         (self._state / SOCKET).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            async with self._places, asyncio.timeout(REQUEST_TIMEOUT_S + ANSWER_TIMEOUT_S):
-                while line := await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S):
-                    writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
-                    await writer.drain()
+            while line := await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S):
+                writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
+                await writer.drain()
         except ValueError:  # a line over MAX_REQUEST
             refusal = _refusal("the request is too long", "send one short JSON object a line")
             writer.write(json.dumps(refusal).encode() + b"\n")
-        except (TimeoutError, ConnectionError):
-            pass
-        finally:
-            writer.close()
 
     async def _answer(self, line: bytes) -> dict[str, Any]:
         try:
@@ -89,12 +95,18 @@ class Server:
             return {"v": VERSION, "ok": True} | await operation(cast(dict[str, Any], request))
         except GatewayError as error:
             return _refusal(error.cause, error.hint)
+        except Exception as error:  # the edge of one request: the asker is told, and the others are answered
+            asyncio.get_running_loop().call_exception_handler({"message": f"the operation {op}", "exception": error})
+            return _refusal(f"the gateway failed on {op}: {type(error).__name__}", "report it with the gateway's log")
 
 
-def ask(state: Path, op: str, **fields: Any) -> dict[str, Any]:
-    """Send one request to the gateway that runs on a state folder; ControlError when none answers, or it refuses."""
+def ask(state: Path, op: str, *, timeout_s: float | None = None, **fields: Any) -> dict[str, Any]:
+    """Send one request to the gateway that runs on a state folder; ControlError when none answers, or it refuses.
+
+    timeout_s: None for ASK_TIMEOUT_S.
+    """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(ASK_TIMEOUT_S)
+    client.settimeout(ASK_TIMEOUT_S if timeout_s is None else timeout_s)
     try:
         with client, _short(state) as short:
             client.connect(short)

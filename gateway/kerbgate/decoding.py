@@ -1,17 +1,19 @@
-"""From the clear text of an uplink to what the store books: a report, a hello, or the reason why it is neither."""
+"""From the clear text of an uplink to what the store books: report, event, hello, log, or why it is none of them."""
 
 from kerbgate.store.items import HelloFacts, Reading
 from kerbwire import frame, messages
 from kerbwire.channels import CAUSE
-from kerbwire.controls import Result
+from kerbwire.controls import Log, Result
 from kerbwire.errors import WireError
+from kerbwire.events import Event
 from kerbwire.messages import Hello, Report
 
 UNKNOWN_KIND = "unknown kind"
+Uplink = Report | Event | Hello | Result | Log
 
 
-def read(message: bytes, near: tuple[int, int] | None = None) -> Report | Hello | Result | str:
-    """A report, a hello or a result; or, for bytes that this version cannot read, a short stable reason (law 5).
+def read(message: bytes, near: tuple[int, int] | None = None) -> Uplink | str:
+    """What a node says; or, for bytes that this version cannot read, a short stable reason (law 5).
 
     near: (index, UTC seconds) of the life's newest committed record, from which a short report is resolved.
     """
@@ -19,7 +21,7 @@ def read(message: bytes, near: tuple[int, int] | None = None) -> Report | Hello 
         decoded = messages.decode(message, frame.UP, near)
     except WireError as error:
         return error.code
-    if isinstance(decoded, Report | Hello | Result):
+    if isinstance(decoded, Uplink):
         return decoded
     return UNKNOWN_KIND
 
@@ -29,21 +31,24 @@ def facts(hello: Hello, *, confirm: bool) -> HelloFacts:
     return HelloFacts(confirm, hello.next_index, tuple(hello.gaps))
 
 
-def reading(report: Report) -> Reading:
-    """What the store books of a report."""
+def reading(report: Report | Event) -> Reading:
+    """What the store books of a report, or of an event: one index of the same counter, kept for ever."""
+    if isinstance(report, Event):
+        newest = (report.index, report.time) if report.boot is None else None
+        return Reading(report, report.index, 1, report.time, newest, True)
     records = report.records
     first, last = records[0], records[-1]
     newest = (last.index, last.time) if report.boot is None else None
     return Reading(report, first.index, len(records), first.time, newest, CAUSE in first.values)
 
 
-def read_again(message: bytes, near: tuple[int, int] | None = None) -> Reading | HelloFacts | str:
-    """What a stored message is under this version: a report, a hello, or the reason still why it is neither.
+def read_again(message: bytes, near: tuple[int, int] | None = None) -> Reading | HelloFacts | Log | str:
+    """What a stored message is under this version: something to book, or the reason still why it is not.
 
     near: as of `read`.
     """
     decoded = read(message, near)
-    if isinstance(decoded, Report):
+    if isinstance(decoded, Report | Event):
         return reading(decoded)
     if isinstance(decoded, Hello):
         return facts(decoded, confirm=False)

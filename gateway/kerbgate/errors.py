@@ -10,9 +10,11 @@
     +-- BrokerError        an MQTT broker's URL, credentials or certificates cannot be used
     +-- InletError         a link cannot be opened or was lost
     +-- OutletError        a council system cannot be reached or refused a document
+    |   +-- DocumentRefused   it is this document that the council's side does not take
     +-- ControlError       the control socket: absent, refused, or an answer that is none
     +-- AuditError         the audit log, or a key file beside it
     +-- ClockError         a clock source that cannot be read
+    +-- ComparisonError    another system's readings, which are to be compared with ours, cannot be read
 
 Branch on the type, never on the text. Frames from the air never raise any of these: they are refused and counted.
 """
@@ -63,6 +65,10 @@ class OutletError(GatewayError):
     """A council system cannot be reached, or refused what it was sent."""
 
 
+class DocumentRefused(OutletError):
+    """The council's side refused this very document for what it is, and said so; others may go."""
+
+
 class ControlError(GatewayError):
     """The running gateway cannot be asked."""
 
@@ -73,3 +79,7 @@ class AuditError(GatewayError):
 
 class ClockError(GatewayError):
     """The clock source cannot be read."""
+
+
+class ComparisonError(GatewayError):
+    """What ours are to be compared with cannot be read as it stands."""

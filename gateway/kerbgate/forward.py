@@ -1,123 +1,147 @@
-"""Store and forward: one pump for each outlet, oldest report first, a bounded number under way.
+"""Store and forward: one pump for each outlet, oldest document first, a bounded number of messages under way.
 
 A row leaves the outbox only after the acknowledgement of that very document, and its deletion is committed with the
 next frames. So a document may go out twice, after a crash or a lost connection, and is never lost; its ids make the
-second copy harmless (COUNCIL.md). A document that the outlet will not take is set aside (kerbgate.suspects): it stays
-in the outbox, is shown, and is tried again at the next start.
+second copy harmless (COUNCIL.md). A document that the outlet will not take is set aside: with the council's words where
+it gives some, else when it was found to end the connection (kerbgate.suspects). It stays in the outbox, is shown, and
+is tried again at the next start.
 """
 
 import asyncio
-import contextlib
 import random
 import time
-from collections import OrderedDict, deque
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 
-from kerbgate import decoding, shape
-from kerbgate.errors import OutletError
+from kerbgate import changes as told_before
+from kerbgate.changes import Changes, Key, Told, parse_deadband
+from kerbgate.config import OutletSettings
+from kerbgate.errors import DocumentRefused, OutletError
+from kerbgate.letters import LetterSource
 from kerbgate.outlets.base import Link, Outlet
+from kerbgate.parcels import Ident, Item, Packer, Parcel
+from kerbgate.recent import Recent
 from kerbgate.store.items import StoredReport
 from kerbgate.store.reader import Reader
-from kerbgate.store.store import Store
+from kerbgate.store.store import Settled, Store
 from kerbgate.suspects import Suspects
-from kerbwire.messages import Report
+from kerbgate.views import View
+from kerbgate.waiting import REPORT, SetAside, Tally, Waiting
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0  # a broker that is back after a day's outage waits no longer; jitter keeps gateways out of step
-READ_AHEAD = 256  # rows read from the store at once: 100 KB
-RECHECK_S = 5.0  # looks for rows even if no commit was announced
-MAX_UNDELETED = 5_000  # acknowledged rows whose deletion is not committed; above it a pump waits for the store
-MAX_RECENT = 2048  # decoded reports kept for the pumps, so that in the usual case nothing is decoded twice
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A report that is not forwarded for now, and why."""
-
-    node: int
-    first: int
-    count: int
-    cause: str
+ENVELOPE = 400  # bytes: what a message is more than the documents in it, with a topic of 200
+MAX_UNDER_WAY = 4_000  # documents of all messages that are not acknowledged: 4 MB
 
 
 @dataclass(slots=True)
 class PumpState:
-    """What status shows of an outlet. `aside`: by report_id; as many as there are rows that cannot go."""
+    """What status shows of an outlet. tally: its counts, and what is set aside."""
 
+    tally: Tally
     connected: bool = False
     connections: int = 0
-    delivered: int = 0
+    delivered: int = 0  # documents of reports
+    letters: int = 0  # other documents
+    messages: int = 0
     failed: int = 0
-    aside: dict[int, SetAside] = field(default_factory=dict[int, SetAside])
     last_puback: float | None = None  # time.time() of the host
     last_error: str | None = None
     warning: str | None = None  # of the connection as it is: documents flow, but not as they should
 
     @property
+    def aside(self) -> dict[Ident, SetAside]:
+        return self.tally.aside
+
+    @property
     def set_aside(self) -> int:
-        return len(self.aside)
+        return len(self.tally.aside) + self.tally.aside_more
 
 
-class Recent:
-    """Reports that were just committed, decoded, by report_id; bounded, oldest dropped."""
-
-    def __init__(self) -> None:
-        self._reports: OrderedDict[int, Report] = OrderedDict()
-
-    def put(self, report_id: int, report: Report) -> None:
-        self._reports[report_id] = report
-        if len(self._reports) > MAX_RECENT:
-            self._reports.popitem(last=False)
-
-    def get(self, row: StoredReport) -> Report | None:
-        """The report of a row, from memory or from its bytes; None if an older program was put in place that cannot."""
-        report = self._reports.get(row.report_id)
-        if report is not None:
-            return report
-        decoded = decoding.read(row.message, row.near)
-        return decoded if isinstance(decoded, Report) else None
+class _Anew(OutletError):
+    """Begin the connection anew: nothing is wrong with it."""
 
 
 class Pump:
     """Forwards what waits for one outlet until it is cancelled."""
 
-    def __init__(self, outlet: Outlet, store: Store, reader: Reader, recent: Recent, *, prefix: str, window: int):
+    def __init__(
+        self,
+        outlet: Outlet,
+        settings: OutletSettings,
+        store: Store,
+        reader: Reader,
+        recent: Recent,
+        *,
+        site: str,
+        prefix: str | None = None,
+        sources: Sequence[LetterSource] = (),
+        utc: Callable[[], float] = time.time,
+    ):
+        """prefix: instead of the settings' own."""
         self.name = outlet.name
-        self.state = PumpState()
+        self.settings = settings
+        prefix = settings.prefix if prefix is None else prefix
+        changes = None
+        if settings.send == "change":
+            changes = Changes(
+                settings.name, parse_deadband(settings.deadband), settings.heartbeat_s, _reads_told(reader)
+            )
+        view = View(prefix, settings.settlement, changes)
+        self._waiting = Waiting(
+            settings.name, site, prefix, view, changes, store, reader, recent,
+            reports=settings.reports, sources=sources, utc=utc,
+        )  # fmt: skip
+        self.state = PumpState(self._waiting.tally)
         self._outlet = outlet
         self._store = store
-        self._reader = reader
-        self._recent = recent
-        self._prefix = prefix
-        self._window = window
-        self._more = asyncio.Event()
+        self._packer = Packer(prefix, settings.batch > 1, settings.compress)
+        self._most = settings.batch
+        self._most_bytes = settings.batch_kb * 1024
+        self._batch_s = settings.batch_ms / 1000
+        self._forwarders = max(min(settings.window, MAX_UNDER_WAY // settings.batch), 1)
         self._reading = asyncio.Lock()
-        self._rows: deque[StoredReport] = deque()
-        self._after = 0
-        self._under_way: set[int] = set()
-        self._delivered: set[int] = set()  # acknowledged, and the deletion not yet committed
+        self._under_way: set[Ident] = set()
+        self._quiet = asyncio.Event()
         self._suspects = Suspects()
-        self._alone: StoredReport | None = None  # the row that was published alone last
+        self._alone: Item | None = None  # the document that was published alone last
+        self._took = False  # this connection has taken something
+        self._gathering = False
 
     def wake(self) -> None:
         """Something was committed."""
-        self._more.set()
+        self._waiting.wake()
 
-    def deleted(self, report_ids: list[int]) -> None:
+    def deleted(self, settled: Settled) -> None:
         """The store committed these deletions."""
-        paused = len(self._delivered) >= MAX_UNDELETED
-        self._delivered.difference_update(report_ids)
-        if paused:
-            self._more.set()
+        self._waiting.committed([report_id for name, report_id in settled.rows if name == self.name])
+        self._quiet.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Take nothing more, and wait until all that is under way is acknowledged and committed; False: not in time."""
+        self._waiting.draining = True
+        self._waiting.wake()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.state.connected and (self._under_way or self._gathering):
+                    await self._stirs()
+                while self._waiting.unsettled:
+                    await self._stirs()
+        except TimeoutError:
+            return False
+        return True
 
     async def run(self) -> None:
         """Connect, forward, and after any failure try again with growing, jittered pauses, for ever."""
         retry_s = FIRST_RETRY_S
         while True:
-            delivered = self.state.delivered
+            messages = self.state.messages
             self._suspects.begin()
+            anew = False
             try:
                 await self._alone_in_a_task()
+            except* _Anew:
+                anew = True
             except* OutletError as group:
                 error = _first(group)
                 self.state.failed += 1
@@ -125,12 +149,17 @@ class Pump:
             finally:
                 self.state.connected = False
                 self.state.warning = None
-            self._store.attempted(self.name, self._under_way)
-            if self._suspects.ended(self._under_way) is not None and self._alone is not None:
-                self._set_aside(self._alone, f"the broker does not take it: {self.state.last_error}")
+                self._quiet.set()
+            if not anew:
+                self._count_attempts()
+                if self._suspects.ended(self._under_way) is not None and self._alone is not None:
+                    self._waiting.set_aside(self._alone, f"the broker does not take it: {self.state.last_error}")
             self._under_way.clear()
-            retry_s = FIRST_RETRY_S if self.state.delivered > delivered else min(retry_s * 2, LAST_RETRY_S)
+            retry_s = FIRST_RETRY_S if self.state.messages > messages else min(retry_s * 2, LAST_RETRY_S)
             await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311
+
+    def _count_attempts(self) -> None:
+        self._store.attempted(self.name, [ident[1] for ident in self._under_way if ident[0] == REPORT])
 
     async def _alone_in_a_task(self) -> None:
         """A connection in a task of its own: the TaskGroups of 3.11 and 3.12 lose a stop that comes as it ends."""
@@ -152,89 +181,133 @@ class Pump:
             await self._session(link)
 
     async def _session(self, link: Link) -> None:
-        """One connection: start at the oldest row that was not acknowledged."""
-        self._rows.clear()
-        self._after = 0
+        """One connection: start at the oldest document that was not acknowledged."""
+        self._waiting.begin()
         self._under_way.clear()
+        self._took = self._gathering = False
         self.state.warning = link.warning
+        self._most_bytes = self.settings.batch_kb * 1024
+        if link.most_bytes:
+            self._most_bytes = min(self._most_bytes, link.most_bytes - ENVELOPE)
         async with asyncio.TaskGroup() as group:
             group.create_task(link.ended(), name=f"{self.name} watches its connection")
             if self._suspects.doubted:
                 await self._one_by_one(link)
-            for number in range(self._window):
+            for number in range(self._forwarders):
                 group.create_task(self._forward(link), name=f"{self.name} forwards {number}")
 
     async def _forward(self, link: Link) -> None:
-        """Take the oldest row, publish it, note the acknowledgement. Several of these keep the window full."""
+        """Take the oldest, publish it, note the acknowledgement. Several of these keep the window full."""
         while True:
             await self._publish(link, await self._next())
 
+    async def _next(self) -> Parcel:
+        """The next message; one task at a time reads the store, and the others queue behind it."""
+        if self._most == 1:
+            item = self._waiting.take()
+            if item is not None:
+                return self._packer.pack((item,))
+        async with self._reading:
+            item = None
+            while item is None:
+                item = await self._waiting.next()
+            if self._most == 1 or item.urgent:
+                return self._packer.pack((item,))
+            self._gathering = True
+            try:
+                return self._packer.pack(await self._gather(item))
+            finally:
+                self._gathering = False
+
+    async def _gather(self, first: Item) -> list[Item]:
+        """A batch: as many documents of one site as fit, or as come in time."""
+        items, size = [first], len(first.payload)
+        until = time.monotonic() + self._batch_s
+        while len(items) < self._most:
+            item = await self._waiting.next(until)
+            if item is None:
+                break
+            size += len(item.payload) + 1
+            if size > self._most_bytes or item.urgent or item.site != first.site:
+                self._waiting.put_back(item)
+                break
+            items.append(item)
+        return items
+
+    async def _publish(self, link: Link, parcel: Parcel) -> None:
+        """Publish a message and note the acknowledgement."""
+        items, state = parcel.items, self.state
+        idents = [item.ident for item in items]
+        self._under_way.update(idents)
+        try:
+            await link.publish(parcel.topic, parcel.payload)
+        except DocumentRefused as refused:
+            self._refused(items, refused)
+            self._under_way.difference_update(idents)
+            return
+        self._under_way.difference_update(idents)
+        self._waiting.settle(items)
+        self._took = True
+        reports = sum(item.row is not None for item in items)
+        state.delivered += reports
+        state.letters += len(items) - reports
+        state.messages += 1
+        state.last_puback = time.time()
+        state.warning = link.warning
+        if not self._under_way:
+            self._quiet.set()
+
+    def _refused(self, items: Sequence[Item], refused: DocumentRefused) -> None:
+        """Set the document aside, if the broker takes others; else it may be the broker that is at fault."""
+        if not self._took:
+            raise refused
+        self.state.last_error = f"{refused.cause} ({refused.hint})"
+        if len(items) > 1:
+            self._suspects.doubt(item.ident for item in items)
+            raise _Anew(refused.cause, refused.hint)
+        self._waiting.set_aside(items[0], refused.cause)
+        if self.settings.send == "change":  # what was judged after it counts on what it would have told
+            raise _Anew(refused.cause, refused.hint)
+
     async def _one_by_one(self, link: Link) -> None:
         """Find the document that ends the connection: publish what was under way when it ended, each alone."""
-        waiting: dict[int, StoredReport] = {}
-        after = 0
-        while len(waiting) < READ_AHEAD and (rows := self._reader.waiting(self.name, after, READ_AHEAD)):
-            after = rows[-1].report_id
-            waiting.update({row.report_id: row for row in rows if self._can_go(row)})
-        for report_id in self._suspects.order(list(waiting)):
-            self._alone = waiting[report_id]
-            self._suspects.publishes(report_id)
-            if await self._publish(link, self._alone):
+        waiting = self._waiting.all()
+        for ident in self._suspects.order({ident: _whose(found) for ident, found in waiting.items()}):
+            found = waiting[ident]
+            item = found if isinstance(found, Item) else self._waiting.dress(found)
+            if item is None:
+                continue
+            self._alone = item
+            self._suspects.publishes(ident)
+            before = self.state.messages
+            await self._publish(link, self._packer.pack((item,)))
+            if self.state.messages > before:
                 self._suspects.taken()
         self._suspects.cleared()
 
-    async def _publish(self, link: Link, row: StoredReport) -> bool:
-        """Publish a row and note the acknowledgement; False if no document can be made of it."""
-        report = self._recent.get(row)
-        if report is None:
-            self._set_aside(row, "this version cannot read it")
-            return False
-        try:
-            topic, payload = shape.topic(self._prefix, row), shape.payload(row, report)
-        except Exception as error:  # the edge of one document: it must not stop the others
-            self._set_aside(row, f"no document can be made of it: {type(error).__name__}: {error}")
-            return False
-        self._under_way.add(row.report_id)
-        await link.publish(topic, payload)
-        self._under_way.discard(row.report_id)
-        self._delivered.add(row.report_id)
-        self._store.forwarded(self.name, (row.report_id,))
-        self.state.delivered += 1
-        self.state.last_puback = time.time()
-        self.state.warning = link.warning
-        return True
+    async def _stirs(self) -> None:
+        self._quiet.clear()
+        await self._quiet.wait()
 
-    def _set_aside(self, row: StoredReport, cause: str) -> None:
-        self.state.aside[row.report_id] = SetAside(row.node, row.first, row.count, cause)
 
-    def _can_go(self, row: StoredReport) -> bool:
-        return row.report_id not in self._delivered and row.report_id not in self.state.aside
+def _reads_told(reader: Reader) -> Callable[[str, Key], Told | None]:
+    return lambda outlet, key: told_before.read(reader.connection, outlet, key)
 
-    async def _next(self) -> StoredReport:
-        """The oldest row that waits; one task at a time reads the store, and the others queue behind it."""
-        if self._rows:
-            return self._rows.popleft()
-        async with self._reading:
-            while not self._rows:
-                self._more.clear()
-                if not self._read() and not self._rows:
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(RECHECK_S):
-                            await self._more.wait()
-            return self._rows.popleft()
 
-    def _read(self) -> bool:
-        """Read ahead; False if nothing waits, or so many deletions do that the store must come first."""
-        if len(self._delivered) >= MAX_UNDELETED:
-            return False
-        rows = self._reader.waiting(self.name, self._after, READ_AHEAD)
-        if rows:
-            self._after = rows[-1].report_id
-            self._rows.extend(row for row in rows if self._can_go(row))
-        return bool(rows)
+def _whose(found: StoredReport | Item) -> object:
+    """What keeps its order: a node, or a source of letters."""
+    return found.node if isinstance(found, StoredReport) else found.ident[:2]
 
 
 def _first(group: BaseExceptionGroup[OutletError]) -> OutletError:
-    for error in group.exceptions:
-        return _first(error) if isinstance(error, BaseExceptionGroup) else error
+    for error in _flat(group):
+        return error
     raise AssertionError("an exception group is never empty")
+
+
+def _flat(group: BaseExceptionGroup[OutletError]) -> Iterable[OutletError]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _flat(error)
+        else:
+            yield error

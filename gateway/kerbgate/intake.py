@@ -23,8 +23,9 @@ from kerbgate.resends import Resends
 from kerbgate.store.items import COMMITTED, DUPLICATE, FAILED, UNKNOWN_LIFE, Arrival, Outcome
 from kerbgate.store.store import Delivery, Store
 from kerbwire import frame
-from kerbwire.controls import Result
+from kerbwire.controls import Log, Result
 from kerbwire.errors import WireError
+from kerbwire.events import Event
 from kerbwire.messages import Ack, Challenge, Hello, Report
 from kerbwire.seal import Key
 
@@ -37,7 +38,7 @@ NO_LIFE = "no life"
 UNSEALED = "unsealed"
 QUEUE_FULL = "queue full"
 NO_KEY = "no key"  # the registry's row does not open
-OnCommit = Callable[[int, Report], None]
+OnCommit = Callable[[int, Report | Event], None]
 
 
 class Downlinks(Protocol):
@@ -53,7 +54,7 @@ class Downlinks(Protocol):
 
 
 class Intake:
-    """Takes frames from inlets. `on_commit` hears of each committed report that has something new in it."""
+    """Takes frames from inlets. `on_commit` hears of each committed report or event that has something new in it."""
 
     def __init__(self, registry: Registry, store: Store, clock: Clock, *, instance: bytes, on_commit: OnCommit):
         self._registry = registry
@@ -132,19 +133,18 @@ class Intake:
     def _submit(self, node: Node, life: bytes, key: Key, seq: int, message: bytes, route: Route) -> str | None:
         decoded = decoding.read(message, self._newest.get((node.address, life)))
         first = count = 0
-        facts = reason = at_s = newest = report = answer = None
+        facts = reason = at_s = newest = report = answer = log = None
         keep = False
-        if isinstance(decoded, Report):
+        if isinstance(decoded, (Report, Event)):  # a tuple is looked through faster than a union, for each frame
             read = decoding.reading(decoded)
             first, count, at_s = read.first, read.count, read.time
             newest, keep, report = read.newest, read.keep, decoded
         elif isinstance(decoded, Hello):
-            returned = decoded.challenge is not None and self._challenges.returned(
-                node.address, life, decoded.challenge, time.monotonic()
-            )
-            facts = decoding.facts(decoded, confirm=returned)
+            facts = decoding.facts(decoded, confirm=self._returned(node, life, decoded))
         elif isinstance(decoded, Result):
             answer, reason = (decoded.ident, decoded.status), decoding.UNKNOWN_KIND
+        elif isinstance(decoded, Log):
+            log = decoded
         else:
             reason = decoded
         arrival = Arrival(
@@ -167,6 +167,7 @@ class Intake:
             keep,
             report,
             answer,
+            log,
         )
 
         def done(outcome: Outcome) -> None:
@@ -177,7 +178,7 @@ class Intake:
         return None if self._store.submit(arrival, done) else QUEUE_FULL
 
     def _settle(
-        self, node: Node, arrival: Arrival, decoded: Report | Hello | Result | str, route: Route, outcome: Outcome
+        self, node: Node, arrival: Arrival, decoded: decoding.Uplink | str, route: Route, outcome: Outcome
     ) -> None:
         """The commit is done: answer."""
         verdict = outcome.verdict
@@ -200,8 +201,9 @@ class Intake:
                     self._challenges.settle(node.address, arrival.life)
                     if outcome.asks:
                         self.resends.replace(node.address, arrival.life, outcome.asks)
-                elif outcome.report_id is not None:
-                    self._note_newest(arrival)
+                elif outcome.report_id is not None and not isinstance(decoded, Log):
+                    if not isinstance(decoded, Event):
+                        self._note_newest(arrival)
                     self._on_commit(outcome.report_id, decoded)
         else:
             if verdict == UNKNOWN_LIFE and arrival.hello is not None:
@@ -233,6 +235,11 @@ class Intake:
     def seal(self, node: Node, life: bytes, message: Any) -> bytes:
         """A downlink frame to one life of a node."""
         return self._sealer.seal(node, life, message)
+
+    def _returned(self, node: Node, life: bytes, hello: Hello) -> bool:
+        """Whether a hello returns the challenge that is pending for its life."""
+        challenge = hello.challenge
+        return challenge is not None and self._challenges.returned(node.address, life, challenge, time.monotonic())
 
     def _note_newest(self, arrival: Arrival) -> None:
         """Remember what the next short report of this life is resolved from."""

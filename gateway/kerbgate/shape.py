@@ -4,6 +4,7 @@ Everything here is a pure function of a stored row and its records, so a documen
 """
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from importlib import resources
@@ -14,6 +15,7 @@ from kerbwire.channels import CAUSE, CAUSES, CHANNELS, FAULTS, QUALITY, QUALITY_
 from kerbwire.messages import Record, Report
 
 SCHEMA = "kerbstone/readings/1"
+QUARTER_S = 900  # level changes are a trace of movement: others than a settlement outlet get their count in so long
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Units as they end a field's name. A unit that is missing here adds nothing to the name.
@@ -46,33 +48,66 @@ def topic(prefix: str, row: StoredReport) -> str:
     return f"{prefix}/{row.site}/{row.node}/readings"
 
 
-def payload(row: StoredReport, report: Report) -> bytes:
+def fresh(row: StoredReport, report: Report) -> list[Record]:
+    """The records of a report that were new when it was committed."""
+    if row.fresh is None:
+        return report.records
+    return [record for offset, record in enumerate(report.records) if row.fresh >> offset & 1]
+
+
+def seconds(row: StoredReport, report: Report, record: Record) -> int:
+    """When a record was taken, UTC seconds: by the node's clock, or counted back from when it was received.
+
+    A report of a clock that was unset was written when it was received, and its records that much earlier (uptimes).
+    """
+    if report.boot is None:
+        return record.time
+    latest_s = row.received_ms / 1000
+    return round(min(latest_s - (report.uptime_now or 0) + record.time, latest_s))
+
+
+def payload(
+    row: StoredReport,
+    report: Report,
+    records: list[Record] | None = None,
+    *,
+    level_changes: Mapping[int, int] | None = None,
+    suppressed: int | None = None,
+) -> bytes:
     """The document of the new records of a committed report, as it is published: compact JSON in UTF-8.
+
+    records: those that go, None for all that are new. level_changes: counts of those that do not, by the UTC second of
+    their quarter hour; the time of reception is then no finer. suppressed: of an outlet that gets changes only.
 
     Written piece by piece, since this is most of what a report costs on its way out. No piece needs escaping: names
     are checked where they enter (config.NAME), and the rest are numbers, dates and words of our own tables.
     """
     base = f"{row.site}/{row.node}/{row.life.hex()}"
-    records = report.records
-    if row.fresh is not None:
-        records = [record for offset, record in enumerate(records) if row.fresh >> offset & 1]
-    latest_s = row.received_ms / 1000
-    # A clock that was unset: the report was written when it was received, and its records that much earlier (uptimes).
-    origin_s = None if report.boot is None else latest_s - (report.uptime_now or 0)
+    if records is None:
+        records = fresh(row, report)
     used: set[int] = set()
     texts: list[str] = []
+    derived = report.boot is not None
     for record in records:
         used.update(record.values)
-        if origin_s is None:
-            texts.append(_record(record, base, record.time, "clock"))
+        if derived:
+            texts.append(_record(record, base, seconds(row, report, record), "derived"))
         else:
-            texts.append(_record(record, base, round(min(origin_s + record.time, latest_s)), "derived"))
+            texts.append(_record(record, base, record.time, "clock"))
     units = ",".join([_UNITS[ident] for ident in sorted(used)])
+    ends, received_ms, more = records, row.received_ms, ""
+    if suppressed is not None:
+        more = f',"suppressed":{suppressed}'
+    if level_changes:
+        ends = records or fresh(row, report)
+        received_ms -= received_ms % (QUARTER_S * 1000)
+        counts = [f'{{"from":"{_utc(at_s)}","count":{count}}}' for at_s, count in sorted(level_changes.items())]
+        more += f',"level_changes":[{",".join(counts)}]'
     return (
-        f'{{"schema":"{SCHEMA}","id":"{base}/{records[0].index}-{records[-1].index}","site":"{row.site}",'
-        f'"node":{row.node},"role":"{row.role}","life":"{row.life.hex()}","received":"{_utc_ms(row.received_ms)}",'
+        f'{{"schema":"{SCHEMA}","id":"{base}/{ends[0].index}-{ends[-1].index}","site":"{row.site}",'
+        f'"node":{row.node},"role":"{row.role}","life":"{row.life.hex()}","received":"{_utc_ms(received_ms)}",'
         f'"received_synchronised":{"true" if row.synchronised else "false"},"units":{{{units}}},'
-        f'"records":[{",".join(texts)}]}}'
+        f'"records":[{",".join(texts)}]{more}}}'
     ).encode()
 
 
@@ -128,4 +163,4 @@ def _utc(seconds: int) -> str:
 
 
 def _utc_ms(milliseconds: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=milliseconds)).isoformat(timespec="milliseconds")[:23] + "Z"
+    return f"{_utc(milliseconds // 1000)[:19]}.{milliseconds % 1000:03d}Z"

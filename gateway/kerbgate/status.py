@@ -6,7 +6,9 @@ from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
+from kerbgate.aggregate import Calendar, RollupReader
 from kerbgate.config import Config
 from kerbgate.store import Reader
 from kerbgate.store.items import NO_OUTLET
@@ -23,8 +25,10 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
     """The status of a running gateway. Runs in a thread: the store's counts may take a moment."""
     health = gateway.store.health
     out = stored(gateway.config)
+    letters = waiting_letters(gateway)
     out.update(
         running=True,
+        shadow=gateway.config.gateway.shadow,
         uptime_s=round(time.monotonic() - gateway.started, 1),
         clock={"source": gateway.config.clock.source, "synchronised": gateway.clock.synchronised()},
         inlets=[
@@ -47,11 +51,17 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
             {
                 "name": pump.name,
                 "connected": pump.state.connected,
+                "send": pump.settings.send,
                 "connections": pump.state.connections,
                 "delivered": pump.state.delivered,
+                "letters": pump.state.letters,
+                "messages": pump.state.messages,
+                "suppressed": pump.state.tally.suppressed,
+                "withheld": pump.state.tally.withheld,
                 "set_aside": pump.state.set_aside,
                 "set_aside_reports": [asdict(item) for item in islice(pump.state.aside.copy().values(), MAX_SET_ASIDE)],
                 "waiting": out["store"]["outbox"].get(pump.name, 0),
+                "waiting_letters": letters.get(pump.name, 0),
                 "last_puback_s_ago": None
                 if pump.state.last_puback is None
                 else round(time.time() - pump.state.last_puback, 1),
@@ -62,6 +72,8 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
         ],
         registry={"nodes": len(gateway.registry)},
         commands=gateway.command_service.status(),
+        alarms=gateway.alarm_service.status(),
+        service=gateway.service.status(),
         intake={
             "undecoded": gateway.intake.undecoded,
             "skipped_fields": gateway.intake.skipped_fields,
@@ -69,7 +81,8 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
             "last_error": gateway.intake.last_error,
         },
         tasks={
-            name: {"failures": state.failures, "last_error": state.last_error} for name, state in gateway.tasks.items()
+            name: {"failures": state.failures, "last_error": state.last_error}
+            for name, state in gateway.tasks.copy().items()
         },
     )
     out["store"]["writer"] = {
@@ -83,6 +96,8 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
         "last_commit_ms": round(health.last_commit_ms, 2),
         "checked": health.checked,
         "written_bytes": health.written_bytes,
+        "failed_notes": health.failed_notes,
+        "last_failed_note": health.last_failed_note,
         "failed_chores": health.failed_chores,
         "last_failed_chore": health.last_failed_chore,
         "room": asdict(gateway.store.chores.room),
@@ -90,6 +105,17 @@ def collect(gateway: "Gateway") -> dict[str, Any]:
         "synchronous": gateway.config.store.synchronous,
     }
     return out
+
+
+def waiting_letters(gateway: "Gateway") -> dict[str, int]:
+    """How many letters wait, by outlet; through a connection of its own, since this runs in a thread."""
+    if gateway.outlets is None:
+        return {}
+    reader = Reader(gateway.store.path)
+    try:
+        return gateway.outlets.backlog(reader)
+    finally:
+        reader.close()
 
 
 def stored(config: Config) -> dict[str, Any]:
@@ -100,12 +126,14 @@ def stored(config: Config) -> dict[str, Any]:
         summary: dict[str, Any] = reader.summary()
         summary["stranded"] = _stranded(config, summary["outbox"])
         nodes = reader.nodes()
+        rollups = RollupReader(reader, Calendar(ZoneInfo(config.aggregate.timezone))).status()
     finally:
         reader.close()
     summary["path"] = str(path)
     summary["bytes"] = sum(file.stat().st_size for file in _files(path))
     summary["disk_free_bytes"] = shutil.disk_usage(path.parent).free
-    return {"v": VERSION, "running": False, "site": config.gateway.site, "store": summary, "nodes": nodes}
+    site = config.gateway.site
+    return {"v": VERSION, "running": False, "site": site, "store": summary, "rollups": rollups, "nodes": nodes}
 
 
 def stranded(config: Config) -> list[str]:
@@ -118,13 +146,14 @@ def stranded(config: Config) -> list[str]:
 
 
 def _stranded(config: Config, outbox: dict[str, int]) -> dict[str, int]:
-    named = {settings.name for settings in config.outlets} | {NO_OUTLET}
+    named = {settings.name for settings in config.outlets if settings.reports} | {NO_OUTLET}
     return {name: count for name, count in outbox.items() if name not in named}
 
 
 def _say_stranded(found: dict[str, int]) -> list[str]:
     return [
-        f"{count} reports wait for an outlet `{name}` that is not configured: rename it back"
+        f"{count} reports wait for `{name}`, which is no outlet that gets reports: name it so again, or forget them:"
+        f" kerb gateway reload --drop-outlet {name}"
         for name, count in found.items()
     ]
 
@@ -138,6 +167,12 @@ def plain(status: dict[str, Any], now: float) -> str:
         lines.append(f"gateway   site {status['site']}, up {_span(status['uptime_s'])}, clock {clock}")
     else:
         lines.append(f"gateway   site {status['site']}, NOT running; this is what its store holds")
+    if status.get("shadow"):
+        lines.append("            SHADOW: it listens and compares, and sends nothing")
+    for problem in status.get("service", {}).get("problems", []):
+        grave = "PROBLEM" if problem["grave"] else "problem"
+        what = f"{problem['code']} {problem['name']}".strip()
+        lines.append(f"{grave}   {what}: {problem['cause']}\n            {problem['hint']}")
     for inlet in status.get("inlets", []):
         state = "connected" if inlet["connected"] else f"down ({inlet['last_error']})"
         lines.append(
@@ -152,14 +187,20 @@ def plain(status: dict[str, Any], now: float) -> str:
         last = "nothing delivered yet" if ago is None else f"last delivery {_span(ago)} ago"
         counts = f"{outlet['delivered']} delivered, {outlet['waiting']} waiting"
         lines.append(f"outlet    {outlet['name']}: {state}, {counts}, {last}")
+        if outlet["letters"] or outlet["waiting_letters"]:
+            lines.append(f"            letters: {outlet['letters']} delivered, {outlet['waiting_letters']} waiting")
+        if outlet["suppressed"]:
+            lines.append(f"            not sent, for nothing moved: {outlet['suppressed']} records")
+        if outlet["withheld"]:
+            lines.append(f"            sent as counts: {outlet['withheld']} level changes")
         if not outlet["connected"] and outlet["last_error"]:
             lines.append(f"            {outlet['last_error']}")
         if outlet["warning"]:
             lines.append(f"            WARNING: {outlet['warning']}")
         if outlet["set_aside"]:
-            lines.append(f"            set aside until the next start: {outlet['set_aside']} reports")
+            lines.append(f"            set aside until the next start or reload: {outlet['set_aside']} documents")
         for item in outlet["set_aside_reports"][:MAX_LISTED]:
-            where = f"node {item['node']}, {item['count']} records from index {item['first']}"
+            where = item["letter"] or f"node {item['node']}, {item['count']} records from index {item['first']}"
             lines.append(f"            set aside: {where}: {item['cause']}")
     for name, count in store["outbox"].items():
         if name == NO_OUTLET:
@@ -179,6 +220,11 @@ def plain(status: dict[str, Any], now: float) -> str:
         lines.append(f"            NOT STORING: {writer['failing']}; nothing is acknowledged until it works again")
     if writer.get("unstorable"):
         lines.append(f"            not storable: {writer['unstorable']} frames, last {writer['last_unstorable']}")
+    if writer.get("failed_notes"):
+        last = writer["last_failed_note"]
+        lines.append(
+            f"            delivered, and sent again after the next start: {writer['failed_notes']} notes, last {last}"
+        )
     if intake.get("skipped_fields"):
         lines.append(f"            not known to this version: {intake['skipped_fields']} fields of decoded frames")
     if intake.get("failures"):
@@ -191,6 +237,11 @@ def plain(status: dict[str, Any], now: float) -> str:
             f"            gap: node {gap['node']}, {gap['count']} records from index {gap['first']}, "
             f"{kind} since {_span(now - gap['since_ms'] / 1000)}"
         )
+    rollups = status["rollups"]
+    lines.append(
+        f"rollups   {rollups['days']} days of nodes, {rollups['stale']} to be rolled up, "
+        f"{rollups['forecasts']} bins forecast, days by {rollups['timezone']}"
+    )
     for name, task in status.get("tasks", {}).items():
         if task["failures"]:
             lines.append(f"task      {name}: failed {task['failures']} times, last {task['last_error']}")

@@ -41,9 +41,10 @@ class Window:
     def newest(self, count: int) -> "list[int]":
         """At most `count` accepted numbers, the highest first."""
         found: "list[int]" = []
-        for behind in range(WIDTH):
-            if self.bits >> behind & 1:
-                found.append(self.top - behind)
-                if len(found) == count:
-                    break
+        number, bits = self.top, self.bits
+        while bits and len(found) < count:
+            if bits & 1:
+                found.append(number)
+            number -= 1
+            bits >>= 1
         return found

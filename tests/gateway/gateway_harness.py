@@ -4,6 +4,7 @@ line on a pty with simulated nodes; a real broker and a subscriber to it.
 Faked are the clock and, in the rig, the radio. Everything waits with a deadline and a condition.
 """
 
+import asyncio
 import contextlib
 import ctypes
 import json
@@ -22,11 +23,10 @@ import threading
 import time
 import tty
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import aiomqtt  # noqa: F401  # paho comes with it
 import paho.mqtt.client as paho
 import pytest
 
@@ -61,6 +61,16 @@ def until(condition: Callable[[], Any], what: str, deadline_s: float = DEADLINE_
         time.sleep(0.005)
 
 
+async def soon(condition: Callable[[], object], what: str) -> None:
+    """Wait in an event loop for a condition; fails with `what` after the deadline."""
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():  # noqa: ASYNC110  # the condition is a counter
+                await asyncio.sleep(0.002)
+    except TimeoutError:
+        pytest.fail(f"still not: {what}")
+
+
 def secret_of(address: int) -> bytes:
     return random.Random(address).randbytes(16)
 
@@ -81,6 +91,9 @@ class SetClock:
 
     def synchronised(self) -> bool:
         return self.is_synchronised
+
+    def pace(self) -> float:
+        return 1.0
 
 
 class Air:
@@ -192,15 +205,26 @@ class GatewayProcess:
     """`python -m kerbgate run` on a configuration."""
 
     def __init__(
-        self, folder: Path, *, inlets: list[str], broker_port: int | None, wrap: list[str] | None = None, **store: Any
+        self,
+        folder: Path,
+        *,
+        inlets: list[str],
+        broker_port: int | None,
+        wrap: list[str] | None = None,
+        service_port: int = 0,
+        environment: Mapping[str, str] | None = None,
+        **store: Any,
     ):
         self.folder = folder
         self.state = folder / "state"
         self.config = folder / "gateway.toml"
+        self.log = folder / "gateway.log"
+        self.environment = ENVIRONMENT | dict(environment or {})
         self._wrap = wrap or []
         self._process: subprocess.Popen[bytes] | None = None
         lines = ["[gateway]", f'site = "{SITE}"', 'state = "state"', "[clock]", 'source = "trusted"', "[store]"]
         lines += [f"{name} = {json.dumps(value)}" for name, value in store.items()]
+        lines += ["[service]", f"port = {service_port}"]
         for url in inlets:
             lines += ["[[inlet]]", f'url = "{url}"']
         if broker_port:
@@ -220,18 +244,33 @@ class GatewayProcess:
         return [SimulatedNode(address, secret_of(address), seed=address, batch=8) for address in addresses]
 
     def start(self) -> None:
-        self._process = subprocess.Popen(
-            self.command,
-            env=ENVIRONMENT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=_die_with_us,  # a run that is aborted leaves no gateway behind
-        )
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self.command,
+                env=self.environment,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=_die_with_us,  # a run that is aborted leaves no gateway behind
+            )
         assert self._process.stdout is not None
         readable, _, _ = select.select([self._process.stdout], [], [], DEADLINE_S)
         said = self._process.stdout.readline() if readable else b""
-        assert b"is running" in said, said + (self._process.stdout.read() if self._process.poll() is not None else b"")
+        if b"is running" not in said:
+            self.kill()  # a test that fails here has not come to what closes things
+            pytest.fail(
+                f"the gateway does not start: {(said + self.log.read_bytes()[-4000:]).decode(errors='replace')}"
+            )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    def events(self, kind: str | None = None) -> list[dict[str, Any]]:
+        """What its log says, in order; of one kind."""
+        rows = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
+        return [row for row in rows if kind in (None, row["event"])]
 
     def kill(self) -> None:
         """SIGKILL to the whole process group: nothing of it can say goodbye."""
@@ -335,6 +374,7 @@ class Broker:
             [mosquitto(), "-c", str(self.folder / "mosquitto.conf")],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_us,
         )
         until(self._answers, "the broker listens")
 
@@ -342,6 +382,13 @@ class Broker:
         if self._process is not None:
             self._process.send_signal(signal.SIGCONT)
             self._process.terminate()
+            self._process.wait(DEADLINE_S)
+            self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL: what it has not written is gone, and so is what it was told while frozen."""
+        if self._process is not None:
+            self._process.kill()
             self._process.wait(DEADLINE_S)
             self._process = None
 
@@ -394,7 +441,7 @@ class Council:
         document = json.loads(message.payload)
         self.topics.append(message.topic)
         self.documents.append(document)
-        for record in document["records"]:
+        for record in document.get("records", ()):  # letters have none
             before = self.records.setdefault(record["id"], record)
             if before is not record:
                 self.copies += 1

@@ -118,7 +118,11 @@ class City:
         for address in self.nodes:
             add_node(registry, address, "lamp")
         registry.close()
-        self.gateway.start()
+        try:
+            self.gateway.start()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self.gateway.kill()

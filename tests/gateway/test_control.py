@@ -29,11 +29,16 @@ async def fail(request: dict[str, Any]) -> dict[str, Any]:
     raise StoreError("the store is away", "look for it")
 
 
+async def break_down(request: dict[str, Any]) -> dict[str, Any]:
+    return {"x": int("x")}
+
+
 def served(state: Path, *lines: bytes) -> list[dict[str, Any]]:
     """What the server answers to lines of one connection."""
 
     async def main() -> list[dict[str, Any]]:
-        async with control.Server(state, {"echo": echo, "fail": fail}):
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context["exception"]))
+        async with control.Server(state, {"echo": echo, "fail": fail, "break": break_down}):
             assert stat.S_IMODE((state / control.SOCKET).stat().st_mode) == 0o600
             reader, writer = await asyncio.open_unix_connection(str(state / control.SOCKET), limit=1 << 20)
             writer.write(b"".join(lines))
@@ -42,6 +47,16 @@ def served(state: Path, *lines: bytes) -> list[dict[str, Any]]:
             return answers
 
     return asyncio.run(main())
+
+
+caught: list[BaseException] = []
+
+
+def test_an_operation_that_breaks_down_is_counted_and_the_asker_told(state: Path) -> None:
+    caught.clear()
+    broken, after = served(state, b'{"v":1,"op":"break"}\n', b'{"v":1,"op":"echo"}\n')
+    assert broken["ok"] is False and "ValueError" in broken["error"]["cause"] and broken["error"]["hint"]
+    assert after["ok"] and [type(error) for error in caught] == [ValueError]
 
 
 def test_operations_are_a_table() -> None:
@@ -53,7 +68,7 @@ def test_operations_are_a_table() -> None:
         )  # fmt: skip
     assert done == {"v": 1, "ok": True, "echo": {"v": 1, "op": "echo", "x": [1]}}
     assert failed == {"v": 1, "ok": False, "error": {"cause": "the store is away", "hint": "look for it"}}
-    assert unknown["error"]["hint"] == listed["error"]["hint"] == "operations: echo, fail"
+    assert unknown["error"]["hint"] == listed["error"]["hint"] == "operations: break, echo, fail"
     assert other["ok"] is False and "version" in other["error"]["cause"]
 
 

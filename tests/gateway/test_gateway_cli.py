@@ -15,6 +15,7 @@ import pytest
 from gateway_harness import DEADLINE_S, ENVIRONMENT, SITE, START, GatewayProcess, Street, closing_all, until
 
 from kerbgate import cli, control, status
+from kerbgate.config import SETTINGS
 from kerbgate.errors import ControlError
 from kerbwire import line
 
@@ -74,6 +75,37 @@ def test_errors_are_a_cause_and_a_hint(tmp_path: Path) -> None:
     config.write_text('[gateway]\nsite = "s"\nstate = "fresh"\n')
     fails(kerb("status", cwd=tmp_path), "cannot be read", "kerb gateway run")
     assert kerb("fly", cwd=tmp_path).returncode == 2
+
+
+def test_check_looks_at_everything_and_starts_nothing(tmp_path: Path) -> None:
+    assert kerb("init", "--site", SITE, "--inlet", "serial:/dev/kerb-absent", cwd=tmp_path).returncode == 0
+    before = sorted(path.name for path in (tmp_path / "state").iterdir())
+    said = kerb("check", cwd=tmp_path)
+    assert said.returncode == 0, said.stderr
+    for words in ("inlet          serial:/dev/kerb-absent", "outlet         council", "0 nodes", "not there yet"):
+        assert words in said.stdout
+    assert sorted(path.name for path in (tmp_path / "state").iterdir()) == before
+    config = tmp_path / "gateway.toml"
+    good = config.read_text()
+    for change, words in (
+        (('# credentials = ""', 'credentials = "absent"'), "credentials file"),
+        (("serial:/dev/kerb-absent", "serial:/dev/x?spede=1"), "options here: baud"),
+        (('# registry = ""', 'registry = "elsewhere.sqlite"'), "there is no registry"),
+        (('# source = "system"', 'source = "shared:/absent"'), "shared clock"),
+        (('# address = "127.0.0.1"', 'address = "localhost"'), "an address of this host"),
+    ):
+        config.write_text(good.replace(*change))
+        assert config.read_text() != good
+        fails(kerb("check", cwd=tmp_path), words)
+
+
+def test_settings_are_printed_for_people_and_programs(tmp_path: Path) -> None:
+    page = kerb("settings", cwd=tmp_path).stdout
+    rows = json.loads(kerb("settings", "--json", cwd=tmp_path).stdout)
+    assert len(rows) == page.count("\n| `[") == len(SETTINGS)
+    for row in rows:
+        default = json.dumps(row["default"]) if isinstance(row["default"], bool) else row["default"]
+        assert f"{row['section']}]" in page and (not row["default"] or f"`{default}`" in page)
 
 
 def running(tmp_path: Path) -> tuple[GatewayProcess, Street]:
@@ -152,7 +184,7 @@ def test_reports_that_wait_for_an_outlet_that_is_gone_are_shown(tmp_path: Path) 
         gateway.config.write_text(gateway.config.read_text().replace('"council"', '"town"'))
         gateway.start()
         assert gateway._process is not None and gateway._process.stdout is not None
-        words = "1 reports wait for an outlet `council` that is not configured: rename it back"
+        words = "1 reports wait for `council`, which is no outlet that gets reports"
         assert words in gateway._process.stdout.readline().decode()
         assert gateway.status()["store"]["stranded"] == {"council": 1}
         assert words in kerb("status", "--config", str(gateway.config), cwd=tmp_path).stdout

@@ -2,10 +2,11 @@
 
 import inspect
 
-from kerbgate import errors, inlets, outlets, registry, store
+from kerbgate import alarms, errors, inlets, outlets, registry, store
 
 
 def test_public_names_are_these() -> None:
+    assert alarms.__all__ == ["AlarmBook", "AlarmLetters", "AlarmService"]
     assert inlets.__all__ == ["Counters", "Inlet", "Route", "Take", "open_inlet"]
     assert outlets.__all__ == ["Link", "Outlet", "check_url", "open_outlet"]
     assert registry.__all__ == [

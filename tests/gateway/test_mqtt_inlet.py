@@ -15,7 +15,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from gateway_harness import SITE, Broker, Council, GatewayProcess, closing_all, taken_ids, until
+from gateway_harness import SITE, Broker, Council, GatewayProcess, closing_all, soon, taken_ids, until
 
 from kerbgate.errors import BrokerError, InletError
 from kerbgate.inlets import Route, open_inlet
@@ -181,15 +181,6 @@ def at_desk(field: Broker, options: str, work: Callable[[MqttInlet, Desk, paho.C
     asyncio.run(main())
 
 
-async def soon(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(20):
-            while not condition():  # noqa: ASYNC110  # the condition is a counter
-                await asyncio.sleep(0.002)
-    except TimeoutError:
-        pytest.fail(f"still not: {what}")
-
-
 def test_the_broker_keeps_what_is_beyond_the_window(field: Broker) -> None:
     """Nothing settled: nothing more comes. Settled: the rest comes, in order."""
 
@@ -298,15 +289,15 @@ def test_tls_with_client_certificates(tmp_path: Path, broker: Broker, council: C
         f"cafile {made.authority}", f"certfile {made.server[0]}", f"keyfile {made.server[1]}",
         "require_certificate true", "use_identity_as_username true",
     )  # fmt: skip
-    secure.start()
     files = f"authority={made.authority}&certificate={made.client[0]}&key={made.client[1]}"
     gateway = GatewayProcess(
         tmp_path, inlets=[f"mqtts://localhost:{secure.port}/{SITE}?{files}"], broker_port=broker.port
     )
     nodes = gateway.register(range(1, 3))
-    gateway.start()
     tls = {"tls_set": (str(made.authority), str(made.client[0]), str(made.client[1])), "tls_insecure_set": (True,)}
     with closing_all(secure, gateway):
+        secure.start()
+        gateway.start()
         until(lambda: inlet_of(gateway)["connected"], "the gateway is in")
         street = MqttStreet(nodes, secure.port, **tls)
         with closing_all(street):
@@ -321,11 +312,11 @@ def test_a_certificate_of_a_stranger_is_refused(tmp_path: Path, broker: Broker) 
     folder = tmp_path / "tls"
     folder.mkdir()
     secure = Broker(folder, f"certfile {theirs.server[0]}", f"keyfile {theirs.server[1]}")
-    secure.start()
     url = f"mqtts://localhost:{secure.port}/{SITE}?authority={ours.authority}"
     gateway = GatewayProcess(tmp_path, inlets=[url], broker_port=broker.port)
-    gateway.start()
     with closing_all(secure, gateway):
+        secure.start()
+        gateway.start()
         until(lambda: "certificate" in str(inlet_of(gateway)["last_error"]).lower(), "the refusal is named")
         assert not inlet_of(gateway)["connected"]
 

@@ -1,8 +1,10 @@
 """Node states: the table walked whole, what each state means for secrets, assets and frames, and the way from schema 1."""
 
+import contextlib
 import json
 import random
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -299,9 +301,28 @@ def test_a_registry_of_schema_1_is_brought_up(tmp_path: Path) -> None:
     registry.close()
 
 
+def test_a_registry_of_schema_2_gets_feeders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "registry.sqlite"
+    with monkeypatch.context() as before:
+        before.setattr(schema, "MIGRATIONS", schema.MIGRATIONS[:2])
+        before.setattr(schema, "VERSION", 2)
+        with contextlib.closing(Registry(path, create=True)) as registry:
+            registry._db.execute(
+                "INSERT INTO asset (asset, site, role, supply, inventory) VALUES ('c1', 'harbour', 'lamp', 'switched', 1)"
+            )
+    with contextlib.closing(Registry(path)) as registry:
+        place = inventory.asset(registry, "c1")
+        assert (place.supply, place.feeder) == ("switched", None)
+        inventory.take(registry, [replace(place, feeder="Quay 3/L2")])
+        assert inventory.asset(registry, "c1").feeder == "Quay 3/L2"
+        for wrong in (replace(place, feeder="a\nb"), replace(place, feeder="F1", role="bin", supply=None)):
+            with pytest.raises(RegistryError):
+                inventory.take(registry, [wrong])
+
+
 def test_a_migration_that_is_cut_leaves_schema_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = thaw(tmp_path)
-    broken = (schema.MIGRATIONS[0], (*schema.MIGRATIONS[1][:-1], "CREATE NONSENSE"))
+    broken = (schema.MIGRATIONS[0], (*schema.MIGRATIONS[1][:-1], "CREATE NONSENSE"), *schema.MIGRATIONS[2:])
     monkeypatch.setattr(schema, "MIGRATIONS", broken)
     with pytest.raises(RegistryError):
         Registry(path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gateway_harness import soon
 
 from kerbgate.errors import InletError
 from kerbgate.inlets import Route, open_inlet
@@ -49,15 +50,6 @@ class Port:
         self.path.unlink()
         os.close(self.master)
         os.close(self._slave)
-
-
-async def soon(condition: Callable[[], object], what: str) -> None:
-    try:
-        async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110  # the condition is a counter
-                await asyncio.sleep(0.002)
-    except TimeoutError:
-        pytest.fail(f"still not: {what}")
 
 
 def with_inlet(tmp_path: Path, work: Callable[[SerialInlet, Desk, Port], Awaitable[None]]) -> None:

@@ -9,10 +9,13 @@ import pytest
 from gateway_harness import ROOT, START
 
 from kerbgate import shape
+from kerbgate.changes import Changes, Told, parse_deadband
 from kerbgate.store import StoredReport
+from kerbgate.views import View
 from kerbwire import messages, records
 from kerbwire.channels import (
     BATTERY,
+    CAUSE,
     CHANNELS,
     DISTANCE,
     FAULT,
@@ -49,7 +52,23 @@ BIN_DAY = Report(
     ]
 )
 UNSET_CLOCK = Report([Record(0, 30, {FILL: 12}), Record(1, 3630, {FILL: 13})], boot=4, uptime_now=3700)
+CHANGES = Report(
+    [Record(97 + n, START + 22 * 3600 + at_s, {LEVEL: 80, CAUSE: 1}) for n, at_s in enumerate((62, 641, 1100))]
+)
 LAMP = Report([Record(96, START, {LEVEL: 40, POWER: 224, TEMPERATURE: FAULT, FAULTS: 3})])
+
+
+def seen(row: StoredReport, report: Report, changes: Changes | None = None) -> dict[str, Any]:
+    """The document of an outlet that does not settle."""
+    payload = View("kerbstone/1", False, changes).see(row, report).payload
+    assert payload is not None
+    return json.loads(payload)
+
+
+def told() -> Changes:
+    """An outlet that was told the bin's record 412, or one like it."""
+    before = Told(400, START - 3600, BIN_DAY.records[0].values, 10)
+    return Changes("council", parse_deadband("temperature_c=1"), 21_600, lambda outlet, key: before)
 
 
 def examples() -> dict[str, dict[str, Any]]:
@@ -59,6 +78,8 @@ def examples() -> dict[str, dict[str, Any]]:
         "A node whose clock was unset": shape.document(row(UNSET_CLOCK), UNSET_CLOCK),
         "A lamp": shape.document(row(LAMP, node=802, role="lamp"), LAMP),
         "Only what is new": shape.document(row(BIN_DAY, fresh=0b10), BIN_DAY),
+        "Level changes as counts": seen(row(CHANGES, node=802, role="lamp"), CHANGES),
+        "Changes only, at work": seen(row(BIN_DAY), BIN_DAY, told()),
     }
 
 
@@ -72,6 +93,15 @@ def test_the_examples_of_council_md_are_what_the_gateway_writes(name: str) -> No
     document = json.loads(block[1])
     VALIDATOR.validate(document)
     assert document == examples()[name]
+
+
+def test_what_was_left_out_is_said_once() -> None:
+    """Counts of level changes go when no record does; the next document counts from there."""
+    made = told()
+    same = Report([Record(500, START, dict(BIN_DAY.records[0].values))])
+    assert seen(row(CHANGES, node=17), CHANGES, made)["suppressed"] == 10
+    assert View("kerbstone/1", False, made).see(row(same), same).payload is None
+    assert seen(row(CHANGES, node=17), CHANGES, made)["suppressed"] == 1
 
 
 def test_the_schema_is_one_and_knows_every_channel() -> None:

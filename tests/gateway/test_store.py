@@ -276,14 +276,14 @@ def test_the_outbox_empties_while_nothing_can_be_stored(tmp_path: Path) -> None:
         seq += 1
         made.put(arrival(seq, message=bytes(60_000), reason="test"))
     deleted: list[tuple[str, int]] = []
-    made.store._on_deleted = deleted.extend
+    made.store._on_deleted = lambda settled: deleted.extend(settled.rows)
     for number, row in enumerate(rows):
         made.store.forwarded("council", [row])
         assert verdicts(made.put(arrival(seq + number, message=bytes(60_000), reason="test"))) == [FAILED]
         assert made.store.health.failing  # that a deletion succeeds does not mean that frames are stored
     with made.reader() as reader:
         assert reader.summary()["outbox"] == {} and deleted == [("council", row) for row in rows]
-    assert made.store._forwarded == []
+    assert not made.store._forwarded
     made.store.stop()
 
 

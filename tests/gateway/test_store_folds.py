@@ -14,6 +14,7 @@ from kerbgate.config import StoreSettings
 from kerbgate.store import NewReport, Reader, Store
 from kerbgate.store.folds import owe_all
 from kerbgate.store.items import Arrival, HelloFacts, Outcome
+from kerbgate.store.store import Settled
 from kerbwire import messages
 from kerbwire.channels import FILL
 from kerbwire.messages import Record, Report
@@ -62,7 +63,7 @@ class Desk:
     def put(self, message: bytes = b"?", **fields: Any) -> Outcome:
         arrival = Arrival(1, "harbour", "bin", bytes(8), 0, self.seq, START * 1000, True, message, **fields)
         self.seq += 1
-        return self.store._transaction([(arrival, lambda outcome: None)], [], [])[0][1]
+        return self.store._transaction([(arrival, lambda outcome: None)], Settled(), [])[0][1]
 
     def report(self, first: int, count: int) -> Outcome:
         report = Report([Record(first + i, START + 60 * (first + i), {FILL: (first + i) % 100}) for i in range(count)])
@@ -107,7 +108,7 @@ def test_a_fold_is_rolled_back_with_its_records(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "store.sqlite", fold)
     desk.report(0, 10)
     with pytest.raises(sqlite3.Error):
-        desk.store._transaction([], [("council", "no number".encode)], [])  # type: ignore[list-item]
+        desk.store._transaction([], Settled([("council", "no number".encode)]), [])  # type: ignore[list-item]
     desk.store._failed(ValueError("rolled back"))
     before = fold.forgotten
     desk.report(10, 10)
@@ -150,3 +151,53 @@ def test_a_new_fold_takes_up_what_the_store_holds(tmp_path: Path) -> None:
     until(lambda: not again.store.chores._owing, "the debts are paid")
     assert again.sums() == again.recomputed()
     again.store.stop()
+
+
+class Picky(Sums):
+    """Cannot take a record of an even index. Its work fails on request."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.works = True
+
+    def apply(self, connection: sqlite3.Connection, new: Sequence[NewReport]) -> None:
+        super().apply(connection, new)
+        if any(record.index % 2 == 0 for item in new for record in item.report.records):
+            raise ValueError("an even index")
+
+    def due(self, now: float) -> bool:
+        return True
+
+    def work(self, connection: sqlite3.Connection, now: float, newest_ms: int) -> bool:
+        if not self.works:
+            raise ValueError("not now")
+        return False
+
+
+def test_a_report_that_a_fold_cannot_take_keeps_no_others_from_it(tmp_path: Path) -> None:
+    desk = Desk(tmp_path / "store.sqlite")
+    for first in (1, 3, 4, 5, 7):
+        desk.report(first, 1)
+    owe_all(desk.store._db, "sums")
+    desk.store.stop()
+    again = Desk(tmp_path / "store.sqlite", Picky())
+    again.pay()
+    assert again.sums() == (4, 1 + 3 + 5 + 7)
+    assert again.store._db.execute("SELECT count(*) FROM debt").fetchone() == (1,)
+    assert again.store.folds.failing
+    again.store.stop()
+
+
+def test_work_that_failed_once_is_no_trouble_when_it_is_done(tmp_path: Path) -> None:
+    fold = Picky()
+    desk = Desk(tmp_path / "store.sqlite", fold)
+    desk.pay()
+    assert not desk.store.folds.failing
+    fold.works = False
+    desk.pay()
+    assert desk.store.folds.failing
+    fold.works = True
+    desk.store.folds._not_before.clear()
+    desk.pay()
+    assert not desk.store.folds.failing and desk.store.folds.failures == 1
+    desk.store.stop()

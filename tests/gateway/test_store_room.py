@@ -17,7 +17,7 @@ from kerbgate import decoding
 from kerbgate.store import Reader, opening, quota, tally
 from kerbgate.store.items import Arrival, HelloFacts, Outcome
 from kerbgate.store.quota import Thinned
-from kerbgate.store.store import Store
+from kerbgate.store.store import Settled, Store
 from kerbtools.simulate import SimulatedNode
 from kerbwire import messages
 from kerbwire.channels import CAUSE, FILL, LEVEL
@@ -117,7 +117,7 @@ class Desk:
     def put(self, message: bytes = b"?", **fields: Any) -> Outcome:
         arrival = Arrival(1, "harbour", "bin", bytes(8), 0, self._seq, START * 1000, True, message, **fields)
         self._seq += 1
-        return self.store._transaction([(arrival, lambda outcome: None)], [], [])[0][1]
+        return self.store._transaction([(arrival, lambda outcome: None)], Settled(), [])[0][1]
 
     def report(self, first: int, values: dict[int, int], size: int = 0) -> int:
         report = Report([Record(first + i, START + 60 * (first + i), values) for i in range(4)])
@@ -127,8 +127,17 @@ class Desk:
         assert outcome.report_id is not None
         return outcome.report_id
 
+    def fill(self, begin: int) -> list[int]:
+        """Reports of a bin until thinning is due, 10 indices apart: room for a dozen more is left."""
+        rows: list[int] = []
+        while self.store._quota.room.used_bytes <= (quota.HIGH + 0.01) * MB:
+            rows.append(self.report(10 * (begin + len(rows)), {FILL: 5}, 9000))
+            self.store._quota.measure(self.store._db, -1.0)
+        assert len(rows) > 60
+        return rows
+
     def forwarded(self, outlet: str, *report_ids: int) -> None:
-        self.store._transaction([], [(outlet, report_id) for report_id in report_ids], [])
+        self.store._transaction([], Settled([(outlet, report_id) for report_id in report_ids]), [])
 
     def chores(self) -> quota.Room:
         """Chores until there is nothing to do."""
@@ -164,7 +173,7 @@ def test_at_the_quota_only_what_every_outlet_has_goes_and_raw_goes_first(tmp_pat
     aside = desk.put(bytes(9000), reason="unknown kind")
     assert aside.verdict == "committed"
     changes = desk.report(0, {LEVEL: 50, CAUSE: 1}, 9000)
-    rows = [desk.report(10 * number, {FILL: 5}, 9000) for number in range(1, 95)]
+    rows = desk.fill(1)
     assert desk.chores().limit_bytes == MB and desk.ids() == [1, changes, *rows]
     assert desk.store._quota.room.used_bytes > quota.HIGH * MB
     assert said == ["a roll-up"] and desk.store._quota.room.exhausted  # nothing was forwarded: nothing to thin
@@ -180,7 +189,8 @@ def test_at_the_quota_only_what_every_outlet_has_goes_and_raw_goes_first(tmp_pat
     with contextlib.closing(Reader(tmp_path / "store.sqlite")) as reader:
         summary = reader.summary()
         assert (summary["thinned_reports"], summary["thinned_records"]) == (40, 160)
-        assert summary["records"] == 95 * 4 and len(reader.committed(1, bytes(8))) == 95  # never thinned
+        assert summary["records"] == 4 * (len(rows) + 1)  # never thinned
+        assert len(reader.committed(1, bytes(8))) == len(rows) + 1
     again = desk.put(messages.encode(Report([Record(10, START + 600, {FILL: 5})])), first=10, count=1, time=START)
     assert again.report_id is None  # a record that was thinned is still known
     desk.close()
@@ -188,7 +198,7 @@ def test_at_the_quota_only_what_every_outlet_has_goes_and_raw_goes_first(tmp_pat
 
 def test_a_report_that_a_fold_owes_is_not_thinned(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "store.sqlite")
-    rows = [desk.report(10 * number, {FILL: 5}, 9000) for number in range(98)]
+    rows = desk.fill(0)
     desk.forwarded("council", *rows)
     desk.forwarded("archive", *rows)
     desk.store._db.execute("INSERT INTO debt VALUES ('roll-up', ?, NULL)", (rows[3],))

@@ -47,6 +47,7 @@ def test_the_wheel_holds_packages_and_data_and_no_tests(wheel: Path) -> None:
         "kerbwire/py.typed",
         "kerbnode/app.py",
         "kerbgate/schemas/readings-1.json",
+        "kerbgate/service/kerbstone.service",
         "kerbtools/cli.py",
         "kerbtools/data/boards/pico_w/board.toml",
         "kerbtools/data/boards/emulated/shims/machine.py",

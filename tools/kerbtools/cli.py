@@ -8,7 +8,7 @@ import kerbwire
 
 # verb: (module, function taking the remaining arguments and returning an exit status, one line of help)
 VERBS: dict[str, tuple[str, str, str]] = {
-    "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, run, status)"),
+    "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, check, run, status, service)"),
     "provision": ("kerbtools.provision.cli", "provision", "give a board its identity, keys and place, and its label"),
     "bind": ("kerbtools.provision.cli", "bind", "put a provisioned node at an asset, or take it from there"),
     "revoke": ("kerbtools.provision.cli", "revoke", "refuse a node: stolen, retired, returned, quarantined"),
@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "backup": ("kerbgate.backup", "backup_main", "copy the store to a file, while the gateway runs"),
     "restore": ("kerbgate.backup", "restore_main", "put a backup in the place of the store"),
     "send": ("kerbtools.send", "main", "command nodes: dim, restart, sample ...; list and cancel commands"),
+    "alarms": ("kerbtools.alarms", "main", "what is wrong, whose it is, who has taken it; maintenance; morning list"),
     "audit": ("kerbtools.audit", "main", "check or read the log of who commanded what"),
     "demo": ("kerbtools.demo.cli", "main", "a street in a box: emulated bins, a gateway, a council's broker"),
     "emulate": (

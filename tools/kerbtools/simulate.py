@@ -14,6 +14,7 @@ from kerbwire import channels, frame, messages, seal
 from kerbwire.commands import IGNORE, OBEY, Commands
 from kerbwire.controls import APPLIED, RESEND, UNSUPPORTED, Command, Config, Result
 from kerbwire.errors import WireError
+from kerbwire.events import Event
 from kerbwire.messages import Ack, Challenge, Hello, Record
 from kerbwire.window import NEW, Window
 
@@ -65,6 +66,7 @@ class SimulatedNode:
         self._next_number = 0
         self._next_index = 0
         self._outbox: deque[Record] = deque()
+        self._events: deque[Event] = deque()
         self._ring.clear()
         self._commands = Commands()
         self._results: deque[Result] = deque()
@@ -97,14 +99,22 @@ class SimulatedNode:
 
     def take(self, count: int, time: int, step: int = 3600) -> list[int]:
         """Sample `count` records at time, time + step, ... (UTC seconds); returns their indices."""
-        indices: list[int] = []
-        for number in range(count):
-            record = Record(self._next_index, time + number * step, self._values())
-            self._next_index += 1
-            self._outbox.append(record)
-            self.taken.append(record.index)
-            indices.append(record.index)
-        return indices
+        return [self.take_values(time + number * step, self._values()) for number in range(count)]
+
+    def take_values(self, time: int, values: dict[int, int]) -> int:
+        """Sample these raw values by channel; returns the record's index."""
+        record = Record(self._next_index, time, values)
+        self._next_index += 1
+        self._outbox.append(record)
+        self.taken.append(record.index)
+        return record.index
+
+    def tell(self, code: int, severity: int, state: int, time: int, values: dict[int, int] | None = None) -> int:
+        """Something happened: an event waits to be sent before all records. Returns its index."""
+        event = Event(self._next_index, time, code, severity, state, values)
+        self._next_index += 1
+        self._events.append(event)
+        return event.index
 
     def next_frame(self) -> bytes | None:
         """The next frame to send, or None when there is nothing to say.
@@ -115,12 +125,14 @@ class SimulatedNode:
             return self._hello()
         if self._results:
             return self._seal(messages.encode(self._results.popleft()), ())
-        if not self._outbox:
+        if not self._outbox and not self._events:
             return None
         self._unanswered += 1
         if self._unanswered > self._hello_after:
             self._must_say_hello = True
             return self._hello()
+        if self._events:
+            return self._seal(messages.encode(self._events[0]), (self._events[0].index,))
         return self._report(list(self._outbox)[: self.batch])
 
     def stream(self) -> bytes | None:
@@ -209,6 +221,8 @@ class SimulatedNode:
             newest = [record for record in self._outbox if indices and record.index == indices[-1]]
             if newest and (self.near is None or newest[0].index > self.near[0]):
                 self.near = (newest[0].index, newest[0].time)
+        while self._events and self._events[0].index in self.committed:
+            self._events.popleft()
         while self._outbox and self._outbox[0].index in self.committed:
             self._outbox.popleft()
         if any(record.index in self.committed for record in self._outbox):

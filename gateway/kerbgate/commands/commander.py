@@ -328,11 +328,10 @@ class Commands:
 
     def _enter(self, order: Order) -> None:
         """Its time has come: older ones of its class give way, and it is made ready to go out."""
-        assert self._ends is not None
         queue = self._queue(order.node)
         for older in queue.replaced_by(order):
             self._move(older, table.NEWER)
-        life = self._ends.life_of(order.node)
+        life = self._ends.life_of(order.node) if self._ends is not None else None
         if life is not None:
             self._arm(queue, life)
 
@@ -414,8 +413,9 @@ class Commands:
 
     def _push_some(self) -> None:
         """Hand orders to the links of lamps that listen; a link that takes none is tried again at the next tick."""
-        assert self._ends is not None
-        mono = self._mono()
+        ends, mono = self._ends, self._mono()
+        if ends is None:  # nothing is taken up yet
+            return
         if mono >= self._scan_at:
             self._scan_at = mono + SCAN_S
             for node, queue in self._queues.items():
@@ -425,12 +425,12 @@ class Commands:
             address = self._push.popleft()
             self._pushing.discard(address)
             node, way = self._registry.get(address), self._ways.get(address)
-            if node is None or node.state not in HEARD or way is None or self._ends.life_of(address) != way[1]:
+            if node is None or node.state not in HEARD or way is None or ends.life_of(address) != way[1]:
                 continue
             route, life, top = way
             message = self._next(address, life, top)
             if message is not None:
-                route.send(self._ends.seal(node, life, message))
+                route.send(ends.seal(node, life, message))
                 queue = self._queues.get(address)
                 if queue is not None and queue.next(mono) is not None:
                     self._want_push(address)

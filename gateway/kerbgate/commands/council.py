@@ -18,11 +18,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
-from kerbgate import audit, brokers
+from kerbgate import audit, brokers, mqtt
 from kerbgate.commands import ledger as ledgers
 from kerbgate.commands.commander import Commands
 from kerbgate.commands.operations import PRIORITY_NAMES
@@ -76,7 +72,6 @@ class Council:
         self.state = CouncilState()
         self._settings = settings
         self._site = site
-        self._identifier = identifier
         self._commands = commands
         self._store = store
         self._key = key
@@ -84,12 +79,14 @@ class Council:
         self._base = f"{settings.prefix}/{site}"
         self._roles = {f"{self._base}/command/{role}": role for role in PRIORITY_NAMES}
         self._outlet = open_outlet(settings, f"{identifier}-state")
-        self._address = brokers.parse_address(settings.url)
-        self._user, self._password = (
-            brokers.read_credentials(settings.credentials) if settings.credentials else (None, None)
-        )
-        self._tls = brokers.tls_context(
-            self._address, brokers.Certificates(settings.authority, settings.certificate, settings.key)
+        self._broker = brokers.of_outlet(settings)
+        self._options = mqtt.Options(
+            identifier,
+            clean=False,
+            session_s=SESSION_S,
+            window=WINDOW,
+            max_packet=MAX_PACKET,
+            timeout_s=settings.timeout_s,
         )
         self._answers: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
@@ -102,68 +99,35 @@ class Council:
         pause_s = RETRY_S[0]
         while True:
             try:
-                async with asyncio.TaskGroup() as group:
-                    group.create_task(self._session(), name="commands from the council")
-            except* (aiomqtt.MqttError, OSError, TimeoutError) as errors:
-                self.state.last_error = f"{self._address}: {errors.exceptions[0]}"
+                await self._session()
+            except (mqtt.MqttError, OSError, TimeoutError) as error:
+                self.state.last_error = f"{self._broker}: {error or 'it does not answer'}"
             pause_s = RETRY_S[0] if self.state.listening else min(pause_s * 2, RETRY_S[1])
             self.state.listening = False
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))  # noqa: S311
 
     async def _session(self) -> None:
-        properties = Properties(PacketTypes.CONNECT)
-        properties.SessionExpiryInterval = SESSION_S
-        properties.ReceiveMaximum = WINDOW
-        properties.MaximumPacketSize = MAX_PACKET
-        client = aiomqtt.Client(
-            self._address.host,
-            self._address.port,
-            username=self._user,
-            password=self._password,
-            identifier=self._identifier,
-            protocol=aiomqtt.ProtocolVersion.V5,
-            clean_start=False,
-            properties=properties,
-            keepalive=brokers.KEEPALIVE_S,
-            timeout=self._settings.timeout_s,
-            tls_context=self._tls,
-            logger=brokers.quiet,
-        )
-        paho: Any = client._client  # pyright: ignore[reportPrivateUsage]  # aiomqtt 2.5.1 has no manual PUBACK
-        paho.manual_ack_set(True)
-
-        def heard(client: Any, userdata: Any, message: Any) -> None:
-            self._heard(paho, message)
-
-        paho.on_message = heard
+        connection = await self._broker.connect(self._options, self._heard)
         try:
-            async with asyncio.timeout(2 * self._settings.timeout_s):
-                await client.__aenter__()
-                granted = await client.subscribe([(topic, 1) for topic in self._roles])
-            brokers.heed_cancellation()
-            codes = [brokers.code_of(code) for code in granted]
+            codes = await connection.subscribe(list(self._roles))
             for topic, code in zip(self._roles, codes, strict=True):
-                if code >= brokers.REFUSED:
-                    self.state.last_error = f"{topic}: {brokers.reason_of(code, PacketTypes.SUBACK)}"
-            self.state.listening = any(code < brokers.REFUSED for code in codes)
-            async for _ in client.messages:  # `_heard` takes them before this queue: it only ends with the connection
-                pass
+                if code >= mqtt.REFUSED:
+                    self.state.last_error = f"{topic}: {mqtt.reason(code)}"
+            self.state.listening = any(code < mqtt.REFUSED for code in codes)
+            await connection.ended()
         finally:
-            with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
-                async with asyncio.timeout(self._settings.timeout_s):
-                    await client.__aexit__(None, None, None)
-            brokers.abandon(client)
+            await connection.close()
 
-    def _heard(self, paho: Any, message: Any) -> None:
+    def _heard(self, connection: mqtt.Connection, message: mqtt.Publish) -> None:
         """One document: acknowledged to the broker when it is answered."""
         role = self._roles.get(message.topic)
-        if role is None:
-            paho.ack(message.mid, message.qos)
+        if role is None or message.payload is None:
+            connection.acknowledge(message.number)
             return
         self.state.received += 1
 
         def answer(document: dict[str, Any]) -> None:
-            paho.ack(message.mid, message.qos)
+            connection.acknowledge(message.number)
             if document["event"] != "accepted":  # that one is in the log
                 self._say(document)
 
@@ -173,11 +137,11 @@ class Council:
             if self._warnings.setdefault(role, Allowance(1, WARNING_S, now)).take(now):
                 answer(self._commands.refusal(None, role, Refusal("too fast")))
             else:
-                paho.ack(message.mid, message.qos)
+                connection.acknowledge(message.number)
         elif message.retain:
             answer(self._commands.refusal(None, role, Refusal("retained")))
         else:
-            self._commands.submit(bytes(message.payload), role, answer)
+            self._commands.submit(message.payload, role, answer)
 
     def _say(self, document: dict[str, Any]) -> None:
         if len(self._answers) >= MAX_ANSWERS:

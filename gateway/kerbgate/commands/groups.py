@@ -98,6 +98,22 @@ class Groups:
         """Where a node stands, "" if no group says so."""
         return self._streets.get(address, "")
 
+    def memberships(self) -> dict[int, tuple[str, ...]]:
+        """Which groups each node is in, by name."""
+        found: dict[int, tuple[str, ...]] = {}
+        for name in sorted(self._groups):
+            for node in self._groups[name].nodes:
+                found[node] = (*found.get(node, ()), name)
+        return found
+
+    def members(self) -> dict[str, frozenset[int]]:
+        """The nodes of each group, by its name."""
+        return {name: group.nodes for name, group in self._groups.items()}
+
+    def streets(self) -> dict[int, str]:
+        """Where nodes stand, of those whose group says so."""
+        return dict(self._streets)
+
     def scope(self, target: Target) -> int | None:
         """The number that lamps know a target by; None: no group message reaches just these."""
         if target.kind == "site":

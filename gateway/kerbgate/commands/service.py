@@ -40,7 +40,7 @@ class CommandService:
         site, groups = config.gateway.site, config.command.groups
         self._config = config
         self._key = audit.Key.open(config.gateway.state, create=True)
-        self._groups = Groups.load(site, groups) if groups else Groups(site)
+        self.groups = Groups.load(site, groups) if groups else Groups(site)
         self.ledger = Ledger(site, self._key)
         self.council: Council | None = None
 
@@ -54,7 +54,7 @@ class CommandService:
             ledger=self.ledger,
             registry=registry,
             clock=clock,
-            groups=self._groups,
+            groups=self.groups,
             voice=GroupVoice(config.gateway.state),
             broadcast=lambda frame, nodes: sum(_say(inlet, frame, nodes) for inlet in inlets),
         )

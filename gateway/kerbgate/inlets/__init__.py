@@ -14,10 +14,16 @@ __all__ = ["Counters", "Inlet", "Route", "Take", "open_inlet"]
 _SCHEMES = {"serial": SerialInlet.from_url, "mqtt": MqttInlet.from_url, "mqtts": MqttInlet.from_url}
 
 
-def open_inlet(url: str) -> Inlet:
-    """The inlet that a string names; InletError for a scheme, an option or a value that is not understood."""
+def open_inlet(url: str, *, silent: bool = False) -> Inlet:
+    """The inlet that a string names; InletError for a scheme, an option or a value that is not understood.
+
+    silent: it only listens.
+    """
     parsed = parse_url("serial:" + url if url.startswith("/") else url)
     make = _SCHEMES.get(parsed.scheme)
     if make is None:
         raise InletError(f"the inlet {url!r} has no known scheme", "use one of " + ", ".join(f"{s}:" for s in _SCHEMES))
-    return make(parsed)
+    inlet = make(parsed)
+    if silent:
+        inlet.silence()
+    return inlet

@@ -63,6 +63,10 @@ class Inlet(Protocol):
     name: str
     counters: Counters
 
+    def silence(self) -> None:
+        """Before `run`: only listen, so that who else listens notices nothing. Nothing leaves by this link."""
+        ...
+
     async def run(self, intake: Take) -> None: ...
 
 

@@ -10,20 +10,16 @@ where its answer goes, says its sealed header. Answers go out with QoS 0: a node
 """
 
 import asyncio
-import contextlib
+import dataclasses
+import os
 import random
 import re
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
-import aiomqtt
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
-
-from kerbgate import brokers
-from kerbgate.brokers import Address, Certificates
+from kerbgate import brokers, mqtt
+from kerbgate.brokers import Address, Broker, Certificates
 from kerbgate.errors import InletError
 from kerbgate.inlets.base import Counters, LinkUrl, Take
 from kerbwire import frame
@@ -32,7 +28,6 @@ from kerbwire.frame import MAX_FRAME
 DEFAULT_WINDOW = 500  # frames: some 20 ms of a full district, and 120 KB
 MAX_PACKET = 1024  # bytes: a frame, its topic, and room; a broker keeps larger ones from us
 SESSION_S = 7 * 86400  # how long a broker keeps frames for a gateway that is away
-MAX_UNSENT = 4 * DEFAULT_WINDOW  # answers queued for a socket that takes none
 TIMEOUT_S = 10.0
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
@@ -60,12 +55,24 @@ class MqttInlet:
         self.name = f"mqtt:{address}/{site}"
         self.counters = Counters()
         self.window = window
-        self._address = address
         self._site = site
-        self._client_id = client or f"kerb-{site}-inlet"
-        self._user, self._password = brokers.read_credentials(credentials) if credentials else (None, None)
-        self._tls = brokers.tls_context(address, certificates or Certificates())
-        self._session: _Session | None = None
+        self._broker = Broker(address, credentials=credentials, certificates=certificates)
+        self._options = mqtt.Options(
+            client or f"kerb-{site}-inlet",
+            clean=False,
+            session_s=SESSION_S,
+            window=window,
+            max_packet=MAX_PACKET,
+            timeout_s=TIMEOUT_S,
+        )
+        self._connection: mqtt.Connection | None = None
+        self._silent = False
+
+    def silence(self) -> None:
+        """A session of its own that the broker forgets, and QoS 0: it has nothing to keep for us, or to wait for."""
+        name = f"{self._options.identifier}-shadow-{os.urandom(4).hex()}"
+        self._options = dataclasses.replace(self._options, identifier=name, clean=True, session_s=0)
+        self._silent = True
 
     @classmethod
     def from_url(cls, url: LinkUrl) -> "MqttInlet":
@@ -95,97 +102,60 @@ class MqttInlet:
                 await self._connect_and_take(intake)
             except InletError as error:
                 self.counters.last_error = error.cause
-            brokers.heed_cancellation()
             retry_s = FIRST_RETRY_S if self.counters.opened > opened else min(retry_s * 2, LAST_RETRY_S)
             await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311
 
     async def _connect_and_take(self, intake: Take) -> None:
+        """From connecting until the connection is lost: always ends in InletError."""
+        session = _Session(self, intake)
         try:
-            await self._take(intake, aiomqtt.ProtocolVersion.V5)
-        except _OldBroker:
-            await self._take(intake, aiomqtt.ProtocolVersion.V311)
-
-    async def _take(self, intake: Take, protocol: aiomqtt.ProtocolVersion) -> None:
-        """From connecting until the connection is lost: always ends in InletError, or _OldBroker."""
-        newer = protocol == aiomqtt.ProtocolVersion.V5
-        client = aiomqtt.Client(
-            self._address.host,
-            self._address.port,
-            username=self._user,
-            password=self._password,
-            identifier=self._client_id,
-            protocol=protocol,
-            clean_session=None if newer else False,
-            clean_start=False if newer else 3,  # of MQTT 5 alone; 3 is the client's default
-            properties=_limits(self.window) if newer else None,
-            keepalive=brokers.KEEPALIVE_S,
-            timeout=TIMEOUT_S,
-            tls_context=self._tls,
-            logger=brokers.quiet,
-        )
-        session = _Session(client, self, intake)
+            connection = await self._broker.connect(self._options, session.heard)
+        except (mqtt.MqttError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        feeding: asyncio.Task[None] | None = None
         try:
-            await self._open(client, newer)
-            brokers.heed_cancellation()
-            self._session = session
+            await self._subscribe(connection)
+            self._connection = connection
             self.counters.connected = True
             self.counters.opened += 1
-            await self._ended(client, session)
+            feeding = asyncio.create_task(session.feed(), name=f"{self.name} feeds")
+            await connection.ended()
+        except mqtt.MqttError as error:
+            raise InletError(
+                f"the connection to the broker {self._broker} ended: {error}",
+                "it keeps what nodes send; check its log",
+            ) from error
         finally:
             self.counters.connected = False
-            self._session = None
-            session.close()
-            with contextlib.suppress(aiomqtt.MqttError, OSError, TimeoutError):
-                async with asyncio.timeout(TIMEOUT_S):
-                    await client.__aexit__(None, None, None)
-            brokers.abandon(client)
+            self._connection = None
+            if feeding is not None:
+                feeding.cancel()
+            await connection.close()
 
-    async def _open(self, client: aiomqtt.Client, newer: bool) -> None:
-        """Connect and subscribe."""
+    async def _subscribe(self, connection: mqtt.Connection) -> None:
         topic = f"kerb/1/{self._site}/up/+"
         try:
-            async with asyncio.timeout(2 * TIMEOUT_S):
-                await client.__aenter__()
-                granted = await client.subscribe(topic, qos=1)
-        except (aiomqtt.MqttError, OSError, TimeoutError) as error:
-            old = isinstance(error, aiomqtt.MqttCodeError) and (
-                brokers.code_of(error.rc) == brokers.UNSUPPORTED_VERSION
-            )
-            if newer and old:
-                raise _OldBroker from error
+            code = (await connection.subscribe([topic], qos=0 if self._silent else 1))[0]
+        except (mqtt.MqttError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        if code >= mqtt.REFUSED:
             raise InletError(
-                f"no connection to the broker {self._address}: {error or 'it does not answer'}",
-                "check the URL, the credentials and the way to the broker; it keeps what nodes send",
-            ) from error
-        code = brokers.code_of(granted[0])
-        if code >= brokers.REFUSED:
-            raise InletError(
-                f"the broker {self._address} refused {topic}: {brokers.reason_of(code, PacketTypes.SUBACK)}",
+                f"the broker {self._broker} refused {topic}: {mqtt.reason(code)}",
                 f"let this gateway's user read kerb/1/{self._site}/up/# and write .../down/# in its access list",
             )
 
-    async def _ended(self, client: aiomqtt.Client, session: "_Session") -> None:
-        """Wait until the connection is gone; feed what had to wait meanwhile. Always ends in InletError."""
-        feeding = asyncio.create_task(session.feed(), name=f"{self.name} feeds")
-        cause = "it closed the connection"
-        try:
-            async for (
-                _
-            ) in client.messages:  # the session takes them before this queue: it only ends with the connection
-                pass
-        except (aiomqtt.MqttError, OSError) as error:
-            cause = str(error.__cause__ or error)
-        finally:
-            feeding.cancel()
-        raise InletError(
-            f"the connection to the broker {self._address} ended: {session.fault or cause}",
-            "it keeps what nodes send; check its log",
+    def _unreachable(self, error: Exception) -> InletError:
+        return InletError(
+            f"no connection to the broker {self._broker}: {error or 'it does not answer'}",
+            "check the URL, the credentials and the way to the broker; it keeps what nodes send",
         )
 
     def publish(self, data: bytes) -> bool:
         """Send a frame to the node that its header names; False, and counted, if it cannot go now."""
-        session = self._session
-        if session is None or not session.publish(f"kerb/1/{self._site}/down/{frame.parse(data).node}", data):
+        if self._silent:
+            return False
+        connection = self._connection
+        if connection is None or not connection.tell(f"kerb/1/{self._site}/down/{frame.parse(data).node}", data):
             self.counters.unsent += 1
             return False
         self.counters.sent += 1
@@ -193,46 +163,36 @@ class MqttInlet:
 
     def broadcast(self, frame: bytes, nodes: Iterable[int]) -> bool:
         """Send one group frame on the topic of each of these nodes; False if it could not go to all of them."""
-        session = self._session
-        if session is None:
+        if self._silent:
             return False
-        sent = [session.publish(f"kerb/1/{self._site}/down/{node}", frame) for node in nodes]
+        connection = self._connection
+        if connection is None:
+            return False
+        sent = [connection.tell(f"kerb/1/{self._site}/down/{node}", frame) for node in nodes]
         return all(sent)
 
 
-class _OldBroker(Exception):
-    """The broker does not speak MQTT 5."""
-
-
 class _Session:
-    """One connection: frames in, acknowledgements and answers out, past aiomqtt 2.5.1, which has no manual PUBACK."""
+    """The frames of one connection that wait for room, and those that do not."""
 
-    def __init__(self, client: aiomqtt.Client, inlet: MqttInlet, intake: Take):
-        self.fault: str | None = None
+    def __init__(self, inlet: MqttInlet, intake: Take):
         self._inlet = inlet
         self._intake = intake
         self._waiting: deque[tuple[bytes, _Way]] = deque()  # frames that found the intake full
         self._wait = asyncio.Event()
-        self._paho = client._client  # pyright: ignore[reportPrivateUsage]
-        self._paho.manual_ack_set(True)
-        self._paho.on_message = self._heard
-        self._open = True
 
-    def close(self) -> None:
-        """From now on nothing is acknowledged on this connection: its packet numbers are void."""
-        self._open = False
-
-    def _heard(self, client: object, userdata: object, message: Any) -> None:
+    def heard(self, connection: mqtt.Connection, message: mqtt.Publish) -> None:
         inlet = self._inlet
-        way = _Way(inlet, self, message.mid, message.qos, message.payload)
         inlet.counters.frames += 1
-        if len(message.payload) > MAX_FRAME:
+        way = _Way(inlet, self, connection, message)
+        data = message.payload
+        if data is None or len(data) > MAX_FRAME:
             inlet.counters.noise += 1
             way.settle(kept=True)
         elif self._waiting or self._intake.full:
-            self.hold(message.payload, way)
+            self.hold(data, way)
         else:
-            self._intake.take(message.payload, way)
+            self._intake.take(data, way)
 
     def hold(self, data: bytes, way: "_Way") -> None:
         """Keep a frame until the intake has room. A broker that sends far more than the window has it coming again.
@@ -244,8 +204,7 @@ class _Session:
             self._wait.set()
         else:
             self._inlet.counters.noise += 1
-            self.fault = f"it sent more than {2 * self._inlet.window} frames unacknowledged"
-            self._paho.disconnect()
+            way.connection.fail(f"it sent more than {2 * self._inlet.window} frames unacknowledged")
 
     async def feed(self) -> None:
         """Hand on what waits, as there is room, until cancelled."""
@@ -260,29 +219,19 @@ class _Session:
             if not self._waiting:
                 self._wait.clear()
 
-    def acknowledge(self, mid: int, qos: int) -> None:
-        if self._open:
-            self._paho.ack(mid, qos)
-
-    def publish(self, topic: str, data: bytes) -> bool:
-        if not self._open or len(self._paho._out_packet) >= MAX_UNSENT:  # pyright: ignore[reportPrivateUsage]
-            return False
-        return not self._paho.publish(topic, data).rc
-
 
 class _Way:
     """The way that one frame came, and back to its node."""
 
-    __slots__ = ("_data", "_inlet", "_mid", "_qos", "_session", "counters", "tried")
+    __slots__ = ("_inlet", "_message", "_session", "connection", "counters", "tried")
 
-    def __init__(self, inlet: MqttInlet, session: _Session, mid: int, qos: int, data: bytes):
+    def __init__(self, inlet: MqttInlet, session: _Session, connection: mqtt.Connection, message: mqtt.Publish):
         self.counters = inlet.counters
+        self.connection = connection
         self.tried = False
         self._inlet = inlet
         self._session = session
-        self._mid = mid
-        self._qos = qos
-        self._data = data
+        self._message = message
 
     def send(self, frame: bytes) -> bool:
         return self._inlet.publish(frame)
@@ -290,19 +239,10 @@ class _Way:
     def settle(self, kept: bool) -> None:
         """Acknowledge to the broker, or keep the frame for later."""
         if kept:
-            self._session.acknowledge(self._mid, self._qos)
-        else:
+            self.connection.acknowledge(self._message.number)
+        elif self._message.payload is not None:
             self.tried = True
-            self._session.hold(self._data, self)
-
-
-def _limits(window: int) -> Properties:
-    """What the broker is told when we connect (MQTT 5, section 3.1.2.11)."""
-    properties = Properties(PacketTypes.CONNECT)
-    properties.SessionExpiryInterval = SESSION_S
-    properties.ReceiveMaximum = window
-    properties.MaximumPacketSize = MAX_PACKET
-    return properties
+            self._session.hold(self._message.payload, self)
 
 
 def _client(text: str) -> str:

@@ -29,6 +29,10 @@ class SerialInlet:
         self._path = path
         self._baud = baud
         self._transport: SerialTransport | None = None
+        self._silent = False
+
+    def silence(self) -> None:
+        self._silent = True
 
     @classmethod
     def from_url(cls, url: LinkUrl) -> "SerialInlet":
@@ -50,6 +54,8 @@ class SerialInlet:
             await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311
 
     def send(self, frame: bytes) -> bool:
+        if self._silent:
+            return False
         transport = self._transport
         data = line.encode(frame)
         if transport is None or transport.is_closing() or transport.get_write_buffer_size() + len(data) > MAX_UNSENT:

@@ -10,8 +10,15 @@ class Link(Protocol):
     warning: str | None
     """Why a document that was acknowledged may still not reach anyone, in words for status."""
 
+    most_bytes: int
+    """Of a message with its topic, as the council's side has announced; 0: it has not."""
+
     async def publish(self, topic: str, payload: bytes) -> None:
-        """Return once the council's side acknowledged this very document; else OutletError, in bounded time."""
+        """Return once the council's side acknowledged this very message; else OutletError, in bounded time.
+
+        DocumentRefused where it is this message that it does not take, and the connection is as good as before.
+        Messages leave in the order of the calls.
+        """
         ...
 
     async def ended(self) -> None:

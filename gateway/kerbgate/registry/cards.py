@@ -40,7 +40,7 @@ class Card:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asset:
-    """A lamp column or a bin, whichever node it has. inventory: it stands in the council's inventory."""
+    """A lamp column or a bin, whichever node it has. feeder: the circuit of its cabinet. inventory: it stands there."""
 
     asset: str
     site: str
@@ -51,6 +51,7 @@ class Asset:
     supply: str | None = None
     wattage_w: float | None = None
     luminaire: str | None = None
+    feeder: str | None = None
     inventory: bool = False
 
 
@@ -91,6 +92,8 @@ def check(asset: Asset) -> Asset:
         raise RegistryError(f"wattage {asset.wattage_w} is out of range", f"use watts, up to {MAX_WATTAGE_W}")
     if asset.luminaire is not None and not (0 < len(asset.luminaire) <= MAX_TEXT and asset.luminaire.isprintable()):
         raise RegistryError("the luminaire's name is too long or not printable", f"use at most {MAX_TEXT} characters")
-    if asset.role != "lamp" and (asset.supply or asset.wattage_w or asset.luminaire):
-        raise RegistryError(f"asset {asset.asset} is no lamp", "supply, wattage and luminaire belong to lamps")
+    if asset.feeder is not None and not ASSET_NAME.fullmatch(asset.feeder):
+        raise RegistryError(f"feeder {asset.feeder[:MAX_TEXT]!r} is no name", "use letters, digits and . _ / : # -")
+    if asset.role != "lamp" and (asset.supply or asset.wattage_w or asset.luminaire or asset.feeder):
+        raise RegistryError(f"asset {asset.asset} is no lamp", "supply, wattage, luminaire and feeder belong to lamps")
     return asset

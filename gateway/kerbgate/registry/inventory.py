@@ -12,7 +12,9 @@ from kerbgate.registry.registry import Registry, now_ms
 MAX_ASSETS = 200_000  # of one registry: a large city's lamps; bounds what an import may hold
 MAX_HOURS = 1 << 20  # lamp hours: the range of the wire's channel
 
-_ASSET = "SELECT asset, site, role, latitude, longitude, usrn, supply, wattage_w, luminaire, inventory FROM asset"
+_ASSET = (
+    "SELECT asset, site, role, latitude, longitude, usrn, supply, wattage_w, luminaire, feeder, inventory FROM asset"
+)
 _BINDING = "SELECT asset, node, since_ms, until_ms, start_hours FROM binding"
 
 
@@ -131,14 +133,16 @@ def last_hours(db: sqlite3.Connection, name: str) -> int:
 def put(db: sqlite3.Connection, item: Asset) -> None:
     """Within a transaction: write an asset over what was known of it. Once in the inventory, it stays there."""
     db.execute(
-        "INSERT INTO asset (asset, site, role, latitude, longitude, usrn, supply, wattage_w, luminaire, inventory)"
-        " VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT (asset) DO UPDATE SET"
+        "INSERT INTO asset"
+        " (asset, site, role, latitude, longitude, usrn, supply, wattage_w, luminaire, feeder, inventory)"
+        " VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (asset) DO UPDATE SET"
         " site=excluded.site, role=excluded.role, latitude=excluded.latitude, longitude=excluded.longitude,"
         " usrn=excluded.usrn, supply=excluded.supply, wattage_w=excluded.wattage_w, luminaire=excluded.luminaire,"
+        " feeder=excluded.feeder,"
         " inventory=max(inventory, excluded.inventory)",
         (
             item.asset, item.site, item.role, item.latitude, item.longitude, item.usrn, item.supply, item.wattage_w,
-            item.luminaire, int(item.inventory),
+            item.luminaire, item.feeder, int(item.inventory),
         ),
     )  # fmt: skip
 
@@ -159,8 +163,8 @@ def _newest(db: sqlite3.Connection, name: str) -> int:
 
 def _asset(row: tuple[Any, ...]) -> Asset:
     *facts, in_inventory = row
-    name, site, role, latitude, longitude, usrn, supply, wattage_w, luminaire = facts
+    name, site, role, latitude, longitude, usrn, supply, wattage_w, luminaire, feeder = facts
     return Asset(
         asset=name, site=site, role=role, latitude=latitude, longitude=longitude, usrn=usrn, supply=supply,
-        wattage_w=wattage_w, luminaire=luminaire, inventory=bool(in_inventory),
+        wattage_w=wattage_w, luminaire=luminaire, feeder=feeder, inventory=bool(in_inventory),
     )  # fmt: skip

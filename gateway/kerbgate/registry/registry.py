@@ -103,7 +103,8 @@ class Registry:
             raise RegistryError(f"the registry {self.path} is not complete", keyfile.RESTORE)
 
     def close(self) -> None:
-        self._db.close()
+        with self._lock:  # a thread may be reading
+            self._db.close()
 
     # What the intake asks, frame by frame: memory only.
 
@@ -247,7 +248,8 @@ class Registry:
 
     def query(self, text: str, *values: object) -> "list[tuple[Any, ...]]":
         """Rows of a reading statement."""
-        return self._db.execute(text, values).fetchall()
+        with self._lock:
+            return self._db.execute(text, values).fetchall()
 
     def seal_secret(self, secret: bytes, address: int, epoch: int) -> bytes:
         return self._seal(secret, bound_to(address, epoch))

@@ -54,6 +54,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE UNIQUE INDEX binding_asset ON binding (asset) WHERE until_ms IS NULL",
         "CREATE UNIQUE INDEX binding_node ON binding (node) WHERE until_ms IS NULL",
     ),
+    # The circuit that feeds a lamp: those of one go dark together.
+    ("ALTER TABLE asset ADD COLUMN feeder TEXT",),
 )
 VERSION = len(MIGRATIONS)
 

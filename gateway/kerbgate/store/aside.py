@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from kerbgate.store import spans
 from kerbgate.store.items import OUT_OF_ORDER, HelloFacts, Reading
+from kerbwire.controls import Log
 from kerbwire.errors import UNRESOLVED
 
 MAX_ROWS = 8  # reports of one life that are tried at a time: each costs a decoding for every range
 REASONS = (UNRESOLVED, OUT_OF_ORDER)
 
-# Reads a message: a report, a hello, or a stable reason why it is neither. near: what a short report is resolved from.
-Decode = Callable[[bytes, tuple[int, int] | None], Reading | HelloFacts | str]
+# Reads a message: something to book, or a stable reason why it is not. near: what a short report is resolved from.
+Decode = Callable[[bytes, tuple[int, int] | None], Reading | HelloFacts | Log | str]
 
 
 class Aside:
@@ -61,7 +62,7 @@ class Aside:
 
 def read(
     db: sqlite3.Connection, life_id: int, message: bytes, decode: Decode, from_all: bool = True
-) -> Reading | HelloFacts | None:
+) -> Reading | HelloFacts | Log | None:
     """What a message that was set aside has become; None where it is as unreadable, or as ambiguous, as before.
 
     from_all: a short one is resolved from all ranges of its life, which costs a decoding for each.

@@ -8,8 +8,9 @@ from kerbgate.store import tally
 from kerbgate.store.aside import Decode
 from kerbgate.store.books import Books, from_column
 from kerbgate.store.folds import Folds
-from kerbgate.store.items import NewReport, Reading, StoredReport
+from kerbgate.store.items import NewEvent, NewReport, Reading, StoredReport
 from kerbgate.store.quota import Quota, Room
+from kerbwire.events import Event
 
 if TYPE_CHECKING:
     from kerbgate.store.store import Health
@@ -71,6 +72,12 @@ class Chores:
             if self._owing:
                 self._pay(db)
                 more = True
+            else:
+                worker = self._folds.worker(now)
+                if worker is not None:
+                    with _transaction(db):
+                        self._folds.work(db, worker, now, newest_ms or round(time.time() * 1000))
+                    more = True
         written = self._wear.since_last()
         self._health.written_bytes += written
         self._unwritten += written
@@ -90,14 +97,18 @@ class Chores:
             return
         self._owed_after = rows[-1][0]
         owed: list[NewReport] = []
+        events: list[NewEvent] = []
         for *fields, life_id in rows:
             fields[9] = from_column(fields[9])
             row = StoredReport(*fields)
             reading = self._decode(row.message, row.near)
             if isinstance(reading, Reading):
-                owed.append(NewReport(row, life_id, reading.report))
+                if isinstance(reading.report, Event):
+                    events.append(NewEvent(row, life_id, reading.report))
+                else:
+                    owed.append(NewReport(row, life_id, reading.report))
         with _transaction(db):
-            self._folds.pay(db, name, owed)
+            self._folds.pay(db, name, owed, events)
 
 
 class _transaction:

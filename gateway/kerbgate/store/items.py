@@ -4,6 +4,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kerbwire.controls import Log
+from kerbwire.events import Event
 from kerbwire.messages import Report
 
 # The verdicts of the store on an arrival. Only the first two are ever acknowledged.
@@ -28,14 +30,15 @@ class HelloFacts:
     gaps: tuple[tuple[int, int], ...]  # (first index, count) that the node says it will never send
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a call a field, and one is made for each frame
 class Reading:
     """A report as it was read: records first .. first + count - 1, time of the first as the report says it.
 
-    newest: (index, UTC seconds) of its last record, None for uptimes. keep: level changes, which are never thinned.
+    newest: (index, UTC seconds) of its last record, None for uptimes. keep: level changes and events, which are never
+    thinned. An event is booked as a report of the one index that it has.
     """
 
-    report: Report
+    report: Report | Event
     first: int
     count: int
     time: int
@@ -64,16 +67,16 @@ class Ask:
     count: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a call a field, and one is made for each frame
 class Arrival:
     """A frame that was opened. `message` is its clear text, kept as it came.
 
     count > 0: a decoded report of the records first .. first + count - 1.
     time: of its first record, as the report says it. newest: (index, UTC seconds) of its last record, None for uptimes.
     short: index and time were resolved from the newest record that was committed.
-    hello: a hello. answer: (id, status) of a node's result. None of these: `reason` says why it could not be decoded
-    (law 5), and it is stored whole.
-    keep: level changes. report: the decoded report, for folds.
+    hello: a hello. answer: (id, status) of a node's result. log: a piece of its ring log. None of these: `reason` says
+    why it could not be decoded (law 5), and it is stored whole.
+    keep: level changes and events. report: the decoded report or event, for folds.
     """
 
     node: int
@@ -93,14 +96,20 @@ class Arrival:
     newest: tuple[int, int] | None = None
     short: bool = False
     keep: bool = False
-    report: Report | None = None
+    report: Report | Event | None = None
     answer: tuple[int, int] | None = None
+    log: Log | None = None
 
     @property
     def known(self) -> tuple[int, str, str, bytes, int, int, int, bool, bytes]:
         """What the frame says whatever its message is read as."""
         frame = (self.node, self.site, self.role, self.life, self.epoch, self.seq)
         return (*frame, self.received_ms, self.synchronised, self.message)
+
+    @property
+    def is_event(self) -> bool:
+        """Whether it is an event. It has an index and is no record, so no near form is resolved from it."""
+        return isinstance(self.report, Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +148,7 @@ class Outcome:
     asks: tuple[Ask, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a call a field, and one is made for each frame
 class StoredReport:
     """A row of the store that waits for an outlet. `fresh` is a bit mask of its new records by offset; None: all.
 
@@ -165,13 +174,22 @@ class StoredReport:
         return None if self.time is None else (self.first, self.time)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs a call a field, and one is made for each frame
 class NewReport:
     """A committed report with something new in it, as a fold gets it."""
 
     row: StoredReport
     life_id: int
     report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A committed event that is new, as a fold gets it."""
+
+    row: StoredReport
+    life_id: int
+    event: Event
 
 
 @dataclass(frozen=True, slots=True)

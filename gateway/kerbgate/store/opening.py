@@ -116,6 +116,7 @@ def settle_past(db: sqlite3.Connection, mark: Mark, was_there: bool) -> bool:
     db.execute("BEGIN IMMEDIATE")
     if why is not None:
         db.execute("DELETE FROM window")
+        db.execute("DELETE FROM told")  # outlets were told more since
         db.execute("DELETE FROM ask WHERE status IS NULL")
         db.execute("DELETE FROM meta WHERE name=?", (COPIED_AT,))
         db.executemany(

@@ -24,7 +24,7 @@ _FORWARDED = (
     "DELETE FROM report WHERE report_id > ? AND report_id <= ? AND state='decoded' AND keep=0"
     " AND NOT EXISTS (SELECT 1 FROM outbox WHERE outlet IN ({outlets}) AND outbox.report_id=report.report_id)"
     " AND NOT EXISTS (SELECT 1 FROM debt WHERE fold IN ({folds}) AND debt.report_id=report.report_id)"
-    " RETURNING count, fresh"
+    " AND received < ? RETURNING count, fresh"
 )
 
 
@@ -113,7 +113,8 @@ class RawReports:
     def __init__(self) -> None:
         self._after = 0
 
-    def thin(self, connection: sqlite3.Connection) -> Thinned:
+    def thin(self, connection: sqlite3.Connection, before_ms: int = 1 << 62) -> Thinned:
+        """See Layer. before_ms: UTC; what was received later stays."""
         db = connection
         seen = db.execute(
             "SELECT max(report_id), count(*) FROM"
@@ -125,7 +126,7 @@ class RawReports:
             return Thinned(0, 0, True)
         outlets, folds = _names(db, "outbox", "outlet"), _names(db, "debt", "fold")
         query = _FORWARDED.format(outlets=_marks(outlets), folds=_marks(folds))
-        rows = db.execute(query, (self._after, seen[0], *outlets, *folds)).fetchall()
+        rows = db.execute(query, (self._after, seen[0], *outlets, *folds, before_ms)).fetchall()
         self._after = seen[0]
         return Thinned(len(rows), sum(_records(count, fresh) for count, fresh in rows), False)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerbgate.errors import StoreError
-from kerbgate.store import gaps, opening, schema, tally
+from kerbgate.store import gaps, logs, opening, schema, tally
 from kerbgate.store.books import from_column
 from kerbgate.store.items import Hole, StoredReport
 
@@ -50,6 +50,11 @@ class Reader:
     def close(self) -> None:
         self._db.close()
 
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """For those who keep rows of their own in the store. It cannot write."""
+        return self._db
+
     def waiting(self, outlet: str, after: int, limit: int) -> list[StoredReport]:
         """Reports that wait for an outlet, oldest first, with report_id above `after`."""
         rows = self._db.execute(
@@ -67,6 +72,14 @@ class Reader:
             " FROM report JOIN life USING (life_id)"
             " WHERE role=? AND life.state='confirmed' AND report.state='decoded' ORDER BY report_id DESC",
             (role,),
+        )
+        return (_report(list(row)) for row in rows)
+
+    def forwards(self) -> Iterator[StoredReport]:
+        """Decoded reports of all lives in the order in which they were committed; read as they are taken."""
+        rows = self._db.execute(
+            "SELECT report_id, node, site, role, life, received, synchronised, first, count, fresh, message, time"
+            " FROM report JOIN life USING (life_id) WHERE report.state='decoded' ORDER BY report_id"
         )
         return (_report(list(row)) for row in rows)
 
@@ -104,6 +117,7 @@ class Reader:
             "holes": holes,
             "records_missing": missing,
             "gaps": [asdict(hole) for hole in self.gaps(_MAX_LISTED)],
+            "logs": dict(zip(("pieces", "nodes"), logs.counts(db), strict=True)),
             "asks_waiting": one("SELECT count(*) FROM ask WHERE status IS NULL"),
             "debts": dict(db.execute("SELECT fold, count(*) FROM debt GROUP BY fold").fetchall()),
             "restored": self.restored(),
@@ -148,7 +162,7 @@ class Reader:
     def dump(self) -> Mapping[str, list[tuple[Any, ...]]]:
         """Every row of every table: for comparing two states of a store."""
         tables = [row[0] for row in self._db.execute("SELECT name FROM sqlite_master WHERE type='table' ORDER BY name")]
-        return {name: self._db.execute(f'SELECT * FROM "{name}" ORDER BY 1, 2').fetchall() for name in tables}  # noqa: S608
+        return {name: sorted(self._db.execute(f'SELECT * FROM "{name}"'), key=repr) for name in tables}  # noqa: S608
 
 
 def _report(row: list[Any]) -> StoredReport:

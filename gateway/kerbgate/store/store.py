@@ -10,11 +10,13 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from kerbgate.config import StoreSettings
 from kerbgate.store import aside, asks, opening, schema
+from kerbgate.store import shadow as shadows
 from kerbgate.store.aside import Decode
 from kerbgate.store.books import Books
 from kerbgate.store.chores import Chores
@@ -43,14 +45,39 @@ _DISK_ERRORS = frozenset(
 )
 
 Done = Callable[[Outcome], None]
+Apply = Callable[[sqlite3.Connection], None]
 Delivery = list[tuple[Done, Outcome]]
 Batch = list[tuple[Arrival | Change, Done]]
+
+
+class Note(Protocol):
+    """What else an acknowledgement means, beside the deletion of rows."""
+
+    def __call__(self, db: sqlite3.Connection, /) -> None:
+        """Write it, in the writer's transaction. What it raises undoes it alone."""
+        ...
+
+    def committed(self) -> None:
+        """It is in the store. Called by who is told of the commit, in the event loop."""
+        ...
+
+
+@dataclass(slots=True)
+class Settled:
+    """What outlets have: rows to take out of the outbox, and what else is committed with them."""
+
+    rows: list[tuple[str, int]] = field(default_factory=list[tuple[str, int]])
+    notes: list[Note] = field(default_factory=list[Note])
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.notes)
 
 
 @dataclass(slots=True)
 class Health:
     """Counters of the writer, read by status."""
 
+    turned: float = 0.0  # monotonic seconds: when the writer last came round; it does so each second, busy or idle
     commits: int = 0
     frames: int = 0
     failed_commits: int = 0
@@ -62,6 +89,8 @@ class Health:
     written_bytes: int = 0  # since the start: log, checkpoints and mark
     failed_chores: int = 0
     last_failed_chore: str | None = None
+    failed_notes: int = 0  # acknowledgements that could not be noted: those letters go again after the next start
+    last_failed_note: str | None = None
 
 
 class Store:
@@ -78,11 +107,14 @@ class Store:
         folds: Sequence[Fold] = (),
         layers: Sequence[Layer] = (),
         answered: Answered = answers_nothing,
+        letters_only: bool = False,
+        shadow: bool = False,
     ):
         """Open, lock, check and migrate the store and read again what could not be read before; StoreError: why not.
 
         folds: updated in each commit (store.folds). layers: what is thinned after the raw reports (store.quota).
-        answered: books a node's result to a command.
+        answered: books a node's result to a command. letters_only: there are outlets, and none of them gets reports.
+        shadow: it is, or becomes, the store of a shadow (store.shadow).
         """
         self.path = path
         self._answered = answered
@@ -90,16 +122,18 @@ class Store:
         self.folds = Folds(folds)
         self._quota = Quota(path, settings.quota_mb, layers)
         self._settings = settings
-        self._outlets = tuple(outlets) or (NO_OUTLET,)
+        self._outlets = _named(outlets, letters_only)
+        self._shadow = shadow
         self._post = post
         self._decode = decode
         self._lock = StoreLock(path)
         self._wake = threading.Condition()
         self._arrivals: Batch = []
-        self._forwarded: list[tuple[str, int]] = []
+        self._forwarded = Settled()
         self._attempted: list[tuple[str, int]] = []
         self._forwarded_since = 0.0
-        self._on_deleted: Callable[[list[tuple[str, int]]], None] | None = None
+        self._on_deleted: Callable[[Settled], None] | None = None
+        self._rerouted: tuple[str, ...] | None = None
         self._stopping = False
         self._last_commit = 0.0
         self._newest_ms = 0
@@ -125,10 +159,11 @@ class Store:
         try:
             self.health.checked = opening.check(db, self.path, opening.CHECK_S)
             schema.migrate(db)
+            shadows.claim(db, self.path, self._shadow)
             self.restored = opening.settle_past(db, self._mark, was_there)
             self.store_id: str = db.execute("SELECT value FROM meta WHERE name='store_id'").fetchone()[0]
             self._books = self._new_books()
-            self._inherit()
+            _inherit(db, self._outlets)
             self._read_again(self._books)
             self._lives: dict[int, bytes] = dict(
                 db.execute("SELECT node, life FROM life WHERE state='confirmed' ORDER BY life_id")
@@ -146,9 +181,10 @@ class Store:
             raise
         self.chores = Chores(self._quota, self.folds, self._decode, self.health)
 
-    def start(self, on_deleted: Callable[[list[tuple[str, int]]], None] | None = None) -> None:
+    def start(self, on_deleted: Callable[[Settled], None] | None = None) -> None:
         """Start the writer. `on_deleted` hears of each committed deletion from the outbox, in the writer's thread."""
         self._on_deleted = on_deleted
+        self.health.turned = time.monotonic()
         self._thread.start()
 
     def confirmed_lives(self) -> dict[int, bytes]:
@@ -187,15 +223,36 @@ class Store:
                 self._wake.notify()
         return True
 
-    def forwarded(self, outlet: str, report_ids: Iterable[int]) -> None:
-        """Delete rows from the outbox soon, with a commit that is made anyway. Pumps bound how many wait here."""
+    def forwarded(self, outlet: str, report_ids: Iterable[int], note: Note | None = None) -> None:
+        """Delete rows from the outbox soon, with a commit that is made anyway. Pumps bound how many wait here.
+
+        note: what else is committed in the same transaction.
+        """
         with self._wake:
-            if not self._forwarded:
+            settled = self._forwarded
+            before = len(settled)
+            if not before:
                 self._forwarded_since = time.monotonic()
-            before = len(self._forwarded)
-            self._forwarded.extend((outlet, report_id) for report_id in report_ids)
-            if before == 0 or len(self._forwarded) >= FORWARDED_BATCH:
+            settled.rows.extend([(outlet, report_id) for report_id in report_ids])
+            if note is not None:
+                settled.notes.append(note)
+            if before == 0 or len(settled) >= FORWARDED_BATCH:
                 self._wake.notify()
+
+    def reroute(self, outlets: Sequence[str], letters_only: bool, note: Apply, received_ms: int, done: Done) -> bool:
+        """Let reports go to these outlets from a commit on, and no report be between; False if it cannot be queued.
+
+        What waits stays, under the name of its outlet. note: committed with it.
+        """
+        names = _named(outlets, letters_only)
+
+        def apply(db: sqlite3.Connection) -> None:
+            _inherit(db, names)
+            note(db)
+            if self._books is not None:
+                self._books.outlets = self._rerouted = names
+
+        return self.submit(Change(apply, received_ms), done)
 
     def attempted(self, outlet: str, report_ids: Iterable[int]) -> None:
         """Count a failed attempt for rows of the outbox, with the next commit; forgotten if too many wait."""
@@ -223,9 +280,10 @@ class Store:
     def _run(self) -> None:
         self.chores.begin()
         while True:
-            batch, deletions, attempts, stopping = self._gather()
-            if batch or deletions or attempts:
-                self._commit(batch, deletions, attempts)
+            self.health.turned = time.monotonic()
+            batch, settled, attempts, stopping = self._gather()
+            if batch or settled or attempts:
+                self._commit(batch, settled, attempts)
             if stopping and not self._arrivals:
                 self._do_chores(stopping=True)
                 return
@@ -239,10 +297,11 @@ class Store:
         except Exception as error:  # the edge of the chores: frames are more important
             self.health.failed_chores += 1
             self.health.last_failed_chore = f"{type(error).__name__}: {error}"
+            self.chores.next_s = time.monotonic() + AGAIN_S
             self._books = None
             self._db.close()
 
-    def _gather(self) -> tuple[Batch, list[tuple[str, int]], list[tuple[str, int]], bool]:
+    def _gather(self) -> tuple[Batch, Settled, list[tuple[str, int]], bool]:
         """Wait until a commit is due, and take everything that it shall hold."""
         interval = self._settings.commit_interval_ms / 1000
         with self._wake:
@@ -264,26 +323,28 @@ class Store:
                     due = self.chores.next_s
                 self._wake.wait(due - now)
             batch, self._arrivals = self._arrivals, []
-            deletions, self._forwarded = self._forwarded, []
+            settled, self._forwarded = self._forwarded, Settled()
             attempts, self._attempted = self._attempted, []
-            return batch, deletions, attempts, self._stopping
+            return batch, settled, attempts, self._stopping
 
-    def _commit(self, batch: Batch, deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]) -> None:
+    def _commit(self, batch: Batch, settled: Settled, attempts: list[tuple[str, int]]) -> None:
         started = time.monotonic()
         delivery: Delivery = []
         try:
-            delivery = self._transaction(batch, deletions, attempts)
+            delivery = self._transaction(batch, settled, attempts)
         except Exception as error:  # the edge of the writer's work: whatever it was, nothing is acknowledged
             self._failed(error)
             self._frames_fail = self._frames_fail or bool(batch)
             delivery = self._one_by_one(batch, error)
-            if not batch or not self._delete_alone(deletions):
-                with self._wake:
-                    self._forwarded = deletions + self._forwarded  # the council has them: the rows must still go
+            if not batch or not self._delete_alone(settled):
+                with self._wake:  # the council has them: the rows must still go
+                    later, self._forwarded = self._forwarded, settled
+                    settled.rows += later.rows
+                    settled.notes += later.notes
                     self._forwarded_since = time.monotonic()
         else:
-            if deletions and self._on_deleted is not None:
-                self._on_deleted(deletions)
+            if settled and self._on_deleted is not None:
+                self._on_deleted(settled)
         self._last_commit = time.monotonic()
         self.health.last_commit_ms = (self._last_commit - started) * 1000
         if delivery:
@@ -296,7 +357,7 @@ class Store:
         delivery: Delivery = []
         for item in batch:
             try:
-                delivery += self._transaction([item], [], [])
+                delivery += self._transaction([item], Settled(), [])
             except Exception as single:  # the same edge, one arrival wide
                 self._failed(single)
                 if not _is_disk_error(single):
@@ -306,28 +367,32 @@ class Store:
                 delivery.append((item[1], Outcome(FAILED)))
         return delivery
 
-    def _delete_alone(self, deletions: list[tuple[str, int]]) -> bool:
+    def _delete_alone(self, settled: Settled) -> bool:
         """Where no frame can be stored the outbox must still empty: deletions need less room, and make some."""
-        if deletions:
+        if settled:
             try:
-                self._transaction([], deletions, [])
+                self._transaction([], settled, [])
             except Exception as error:  # the same edge again
                 self._failed(error)
                 return False
             if self._on_deleted is not None:
-                self._on_deleted(deletions)
+                self._on_deleted(settled)
         return True
 
-    def _transaction(self, batch: Batch, deletions: list[tuple[str, int]], attempts: list[tuple[str, int]]) -> Delivery:
+    def _transaction(self, batch: Batch, settled: Settled, attempts: list[tuple[str, int]]) -> Delivery:
         books = self._ready()
         self._db.execute("BEGIN IMMEDIATE")
         delivery = [(done, books.take(arrival)) for arrival, done in batch]
         books.finish()
-        if deletions:
-            books.forwarded(deletions)
+        if settled.rows:
+            books.forwarded(settled.rows)
+        if settled.notes:
+            settled.notes[:] = [note for note in settled.notes if self._note(note)]
         if attempts:
             books.attempted(attempts)
         self._db.execute("COMMIT")
+        if self._rerouted is not None:
+            self._outlets, self._rerouted = self._rerouted, None
         if self._mark is not None:
             self._mark.write(self.store_id, books.last_report)
         self.health.commits += 1
@@ -338,6 +403,22 @@ class Store:
             self.health.failing, self._frames_fail = None, False
         return delivery
 
+    def _note(self, note: Note) -> bool:
+        """One note; False, and counted, if it fails for a reason of its own."""
+        self._db.execute("SAVEPOINT note")
+        try:
+            note(self._db)
+        except Exception as error:  # the edge of another's work: the rows of the others must go
+            if not self._db.in_transaction:  # the disk is full or failing, and SQLite has rolled everything back
+                raise
+            self._db.execute("ROLLBACK TO note")
+            self._db.execute("RELEASE note")
+            self.health.failed_notes += 1
+            self.health.last_failed_note = f"{type(error).__name__}: {error}"
+            return False
+        self._db.execute("RELEASE note")
+        return True
+
     def _ready(self) -> Books:
         """The books; after a failure, of a connection that is opened anew."""
         if self._books is None:
@@ -346,7 +427,7 @@ class Store:
         return self._books
 
     def _new_books(self) -> Books:
-        return Books(self._db, self._outlets, self._decode, self.folds, self.restored, self._answered)
+        return Books(self._db, self._outlets, self._decode, self.folds, self.restored, self._answered, self._shadow)
 
     def _connect(self) -> sqlite3.Connection:
         return opening.connect(self.path, self._settings, self._quota.limit_pages())
@@ -357,7 +438,7 @@ class Store:
         self.health.failing = self._say(error)
         if _is_disk_error(error):
             self._not_before = time.monotonic() + AGAIN_S
-        self._books = None
+        self._books = self._rerouted = None
         self._db.close()  # rolls back
 
     def _say(self, error: Exception) -> str:
@@ -372,11 +453,6 @@ class Store:
         if quota_mb and free > _SCARCE:
             return f"{error}: quota_mb = {quota_mb} of {self.path} is used up; raise it in the configuration"
         return f"{error}: {free} bytes are free in {self.path.parent}; free some"
-
-    def _inherit(self) -> None:
-        """The first outlet takes over what was committed while there was none."""
-        if self._outlets != (NO_OUTLET,):
-            self._db.execute("UPDATE OR REPLACE outbox SET outlet=? WHERE outlet=?", (self._outlets[0], NO_OUTLET))
 
     def _read_again(self, books: Books) -> None:
         """Law 5: what could not be read is tried again at each start, for this version, or the store, may know more."""
@@ -398,6 +474,17 @@ class Store:
                     books.late(report_id, reading)
             books.finish()
             self._db.execute("COMMIT")
+
+
+def _named(outlets: Sequence[str], letters_only: bool) -> tuple[str, ...]:
+    """Under which names reports wait."""
+    return tuple(outlets) if outlets or letters_only else (NO_OUTLET,)
+
+
+def _inherit(db: sqlite3.Connection, outlets: Sequence[str]) -> None:
+    """The first outlet takes over what was committed while there was none."""
+    if outlets and outlets[0] != NO_OUTLET:
+        db.execute("UPDATE OR REPLACE outbox SET outlet=? WHERE outlet=?", (outlets[0], NO_OUTLET))
 
 
 def _is_disk_error(error: Exception) -> bool:

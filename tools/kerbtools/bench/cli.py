@@ -14,6 +14,8 @@ PARTS = {
     "wire": ("kerbtools.bench.wire", "bytes beside peers and floor, air time, time and heap, recorded data"),
     "node": ("kerbtools.bench.node", "a node's code and heap, on 64 bits and on the 32 of a board"),
     "gateway": ("kerbtools.bench.gateway", "frames a second: opened, checked, committed"),
+    "district": ("kerbtools.bench.district", "10,000 nodes for a simulated day, every roll-up recomputed"),
+    "alarms": ("kerbtools.bench.alarms", "what alarms cost a report, and a look at a full district"),
     "tools": ("kerbtools.bench.flashing", "flashing: beside plain mpremote, and an unchanged board"),
     "gateways": ("kerbtools.bench.gateways.rows", "ours beside those that a council would pick today"),
 }
@@ -32,13 +34,21 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("part", nargs="?", default="all", choices=["all", *PARTS], help="what to measure")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     parser.add_argument("--seeds", type=int, metavar="N", help="of part wire: seeds 1 to N of the workload (1000)")
+    parser.add_argument(
+        "--quick", action="store_true", help="of part gateways: small loads, to see that all of it works"
+    )
     options = parser.parse_args(arguments)
     if options.seeds is not None and options.seeds < 1:
         parser.error("--seeds: at least 1")
     for part in PARTS if options.part == "all" else [options.part]:
         module_name, title = PARTS[part]
         module = importlib.import_module(module_name)
-        rows = module.rows(range(1, options.seeds + 1)) if part == "wire" and options.seeds else module.rows()
+        given: list[object] = []
+        if part == "wire" and options.seeds:
+            given.append(range(1, options.seeds + 1))
+        elif part == "gateways":
+            given.append(options.quick)
+        rows = module.rows(*given)
         if options.json:
             for row in rows:
                 print(json.dumps({"part": part, **row}), flush=True)

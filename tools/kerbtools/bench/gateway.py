@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kerbgate import decoding
+from kerbgate.aggregate import Aggregate
 from kerbgate.clock import SystemClock
-from kerbgate.config import StoreSettings
+from kerbgate.config import AggregateSettings, StoreSettings
 from kerbgate.inlets import Counters
 from kerbgate.intake import Intake
 from kerbgate.registry import Registry
@@ -25,7 +26,8 @@ from kerbwire import frame, line
 NODES = 1000
 FRAMES = 10_000
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
-CASES = ((24, "FULL"), (24, "NORMAL"), (1, "FULL"))  # records a report, synchronous
+# records a report, synchronous, whether roll-ups are kept
+CASES = ((24, "FULL", True), (24, "FULL", False), (24, "NORMAL", True), (1, "FULL", True), (1, "FULL", False))
 TIMEOUT_S = 120.0
 
 
@@ -47,12 +49,12 @@ class Air:
 
 def rows() -> Iterator[dict[str, object]]:
     """One row a case."""
-    for records, synchronous in CASES:
+    for records, synchronous, rollups in CASES:
         with tempfile.TemporaryDirectory(prefix="kerb-bench-") as folder:
-            yield asyncio.run(_measure(Path(folder), records, synchronous))
+            yield asyncio.run(_measure(Path(folder), records, synchronous, rollups))
 
 
-async def _measure(folder: Path, records: int, synchronous: str) -> dict[str, object]:
+async def _measure(folder: Path, records: int, synchronous: str, rollups: bool) -> dict[str, object]:
     registry = Registry(folder / "registry.sqlite", create=True)
     nodes: list[SimulatedNode] = []
     for address in range(1, NODES + 1):
@@ -70,6 +72,7 @@ async def _measure(folder: Path, records: int, synchronous: str) -> dict[str, ob
         settings=StoreSettings(synchronous=synchronous),
         post=post,
         decode=decoding.read_again,
+        folds=[Aggregate(AggregateSettings(timezone="Europe/London"))] if rollups else [],
     )
     intake = Intake(registry, store, SystemClock(), instance=os.urandom(8), on_commit=lambda report_id, report: None)
     store.start()
@@ -94,6 +97,7 @@ async def _measure(folder: Path, records: int, synchronous: str) -> dict[str, ob
     return {
         "records_a_report": records,
         "synchronous": synchronous,
+        "rollups": rollups,
         "frames": len(sent),
         "frames_per_second": len(sent) / took,
         "records_per_second": len(sent) * records / took,

@@ -26,7 +26,9 @@ class Arrived:
     last: dict[str, Any] | None = None
 
     def take(self, document: dict[str, Any]) -> None:
-        """One document as it arrived; idempotent by the document's id."""
+        """One document as it arrived; idempotent by the document's id. Alarms and roll-ups are passed over."""
+        if "records" not in document:
+            return
         text = json.dumps(document, sort_keys=True)
         ident = str(document["id"])
         if self.documents.get(ident) == text:

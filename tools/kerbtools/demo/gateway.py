@@ -35,8 +35,9 @@ class GatewayProcess:
             {
                 "gateway": {"site": site, "state": "state"},
                 "inlet": {"url": inlets[0]},
-                "outlet": {"name": "council", "url": f"mqtt://127.0.0.1:{broker_port}"},
+                "outlet": {"name": "council", "url": f"mqtt://127.0.0.1:{broker_port}", "timeout_s": 2},
                 "clock": {"source": f"shared:{clock}"},
+                "service": {"port": 0},  # several demonstrations run side by side
             }
         )
         for inlet in inlets[1:]:

@@ -26,6 +26,7 @@ _PLACE = (
     ("--supply", "KIND", "permanent, or switched at a cabinet (lamps)"),
     ("--wattage-w", "W", "of the luminaire at full level"),
     ("--luminaire", "NAME", "make and type"),
+    ("--feeder", "NAME", "the circuit that feeds the lamp: those of one fail together"),
     ("--lamp-hours", "H", "hours that the luminaire has burned already (default: what its asset says)"),
 )
 REASONS = {

@@ -23,7 +23,7 @@ def import_(arguments: Sequence[str]) -> int:
     parser = shell.parser(
         "inventory import",
         "Take an inventory in, all of it or nothing.",
-        epilog="Columns: asset, site, role (needed); latitude, longitude, usrn, supply, wattage_w, luminaire.",
+        epilog="Columns: asset, site, role (needed); latitude, longitude, usrn, supply, wattage_w, luminaire, feeder.",
     )
     parser.add_argument("file", type=Path, help="CSV in UTF-8, its first line the names of the columns")
     parser.add_argument("--whole", action="store_true", help="assets of its sites that it lacks leave the inventory")

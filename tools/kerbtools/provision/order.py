@@ -10,10 +10,10 @@ from kerbnode import config
 from kerbtools.provision.errors import OrderError
 
 # Columns of a CSV file, and options by the same names. Of these, the first block describes the asset.
-ASSET_COLUMNS = ("asset", "site", "role", "latitude", "longitude", "usrn", "supply", "wattage_w", "luminaire")
+ASSET_COLUMNS = ("asset", "site", "role", "latitude", "longitude", "usrn", "supply", "wattage_w", "luminaire", "feeder")
 NODE_COLUMNS = ("address", "unique_id", "settings", "replace", "lamp_hours")
 MAX_TEXT = 1000  # characters of a field
-_LAMP_COLUMNS = ("supply", "wattage_w", "luminaire")
+_LAMP_COLUMNS = ("supply", "wattage_w", "luminaire", "feeder")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

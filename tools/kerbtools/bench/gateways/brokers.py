@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+from kerbtools.bench.gateways.process import die_with_us
 from kerbtools.demo.broker import find_mosquitto, free_port
 
 START_TIMEOUT_S = 10.0
@@ -39,7 +40,12 @@ class Broker:
         configuration.write_text(_CONFIGURATION.format(port=self.port))
         log = (self._folder / "log").open("ab")
         with log:
-            self._process = subprocess.Popen([program, "-c", str(configuration)], stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                [program, "-c", str(configuration)],
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_us,  # noqa: PLW1509  # this program has one thread
+            )
         await_port(self.port)
 
     def stop(self) -> None:

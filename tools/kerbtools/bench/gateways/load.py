@@ -19,6 +19,9 @@ _CONNACK, _PUBLISH, _PUBACK, _SUBACK = 0x20, 0x30, 0x40, 0x90
 Answer = Callable[[str, bytes], tuple[str, bytes] | None]
 
 
+NOTHING: tuple[str, bytes] = ("", b"")  # an Answer's: it was taken, nothing is said to it, and it is not kept
+
+
 def _none(topic: str, payload: bytes) -> None:
     return None
 
@@ -135,7 +138,8 @@ class Collector:
                         payload = payload[2:]
                     answer = self._answer(body[2 : 2 + length].decode(), payload)
                     if answer is not None:
-                        writer.write(_frame(0x30, _text(answer[0]) + answer[1]))
+                        if answer is not NOTHING:
+                            writer.write(_frame(0x30, _text(answer[0]) + answer[1]))
                         continue
                     self.received.append((time.perf_counter(), payload))
                     self.bytes += length + len(payload)
