@@ -16,7 +16,7 @@ from kerbgate import decoding, resends
 from kerbgate.challenges import Challenges
 from kerbgate.clock import Clock
 from kerbgate.errors import RegistryError
-from kerbgate.inlets.base import Route
+from kerbgate.inlets.base import QUEUE_FULL, Route
 from kerbgate.keys import Sealer, UplinkKeys
 from kerbgate.registry import HEARD, Node, Registry
 from kerbgate.resends import Resends
@@ -36,7 +36,6 @@ UNKNOWN_NODE = "unknown node"
 WRONG_EPOCH = "wrong epoch"
 NO_LIFE = "no life"
 UNSEALED = "unsealed"
-QUEUE_FULL = "queue full"
 NO_KEY = "no key"  # the registry's row does not open
 OnCommit = Callable[[int, Report | Event], None]
 

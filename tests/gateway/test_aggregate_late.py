@@ -12,7 +12,7 @@ from aggregate_harness import Desk, lamp_records
 from gateway_harness import START
 from test_aggregate_letters import LIFE, change, deliver, thin, waiting, wants
 
-from kerbgate.aggregate import thinning
+from kerbgate.aggregate import outbox, thinning
 from kerbwire.channels import ENERGY, FILL
 from kerbwire.messages import Record, Report
 
@@ -173,3 +173,11 @@ def test_what_is_rolled_up_before_the_outlets_are_named_is_told(tmp_path: Path) 
         desk.restart()
         desk.chores()
         assert desk.one("SELECT count(*) FROM rollup_outbox WHERE block > ?", START + 2 * DAY) == 0
+
+
+def test_no_step_reads_all_letters_that_wait(tmp_path: Path) -> None:
+    """A council's broker that is away for weeks leaves a million rows."""
+    with opened(tmp_path / "s") as desk:
+        for query, values in ((outbox.HOLDS, (0, 1)), (outbox._AFTER, ("", 0, 0, 0, 1))):
+            plan = [row[3] for row in desk.store._db.execute(f"EXPLAIN QUERY PLAN {query}", values)]
+            assert len(plan) == 1 and plan[0].startswith("SEARCH"), plan

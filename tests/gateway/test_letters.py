@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forward_harness import Memory, make_pump, until_async
+from forward_harness import Memory, Running, make_pump, until_async
 from gateway_harness import SITE, START, Rig, until
 
-from kerbgate import config, pumps
+from kerbgate import config, pumps, status
 from kerbgate.config import OutletSettings
 from kerbgate.errors import ConfigError, DocumentRefused
 from kerbgate.letters import Letter, LetterSource, Wants

@@ -225,6 +225,23 @@ def test_a_full_intake_is_waited_for(field: Broker) -> None:
     at_desk(field, "", work)
 
 
+def test_more_of_qos_0_than_can_wait_is_dropped_and_the_connection_goes_on(field: Broker) -> None:
+    """Retained, it would come again with each connection, and end each."""
+
+    async def work(inlet: MqttInlet, desk: Desk, publisher: paho.Client) -> None:
+        desk.full = True
+        for number in range(20):
+            publisher.publish(f"kerb/1/{SITE}/up/1", bytes([number]), qos=0)
+        publisher.publish(f"kerb/1/{SITE}/up/1", b"last", qos=0)
+        await soon(lambda: inlet.counters.frames == 21, "all heard")
+        assert inlet.counters.refused["queue full"] == 15
+        desk.free()
+        await soon(lambda: len(desk.taken) == 6, "what could wait is taken")
+        assert inlet.counters.connected and inlet.counters.opened == 1
+
+    at_desk(field, "?window=3", work)
+
+
 def test_what_was_not_settled_comes_again_on_the_next_connection(field: Broker) -> None:
     async def work(inlet: MqttInlet, desk: Desk, publisher: paho.Client) -> None:
         publisher.publish(f"kerb/1/{SITE}/up/1", b"frame", qos=1)

@@ -4,6 +4,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -172,3 +173,28 @@ def test_each_way_of_being_broken_says_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(RegistryError):
         Registry(path)
     assert key.read_bytes() == saved
+
+
+def test_a_registry_is_not_closed_under_a_thread_that_reads_it(tmp_path: Path) -> None:
+    """A stop cancels the task and not its thread; SQLite would bring the process down."""
+    registry = make(tmp_path)
+    found: list[int] = []
+    begun = threading.Event()
+
+    def count(number: int) -> int:
+        begun.set()
+        return number
+
+    def read() -> None:
+        long = (
+            "WITH RECURSIVE c(x) AS (SELECT begun(1) UNION ALL SELECT x+1 FROM c WHERE x<3000000) SELECT max(x) FROM c"
+        )
+        found.append(registry.query(long)[0][0])
+
+    registry._db.create_function("begun", 1, count)
+    thread = threading.Thread(target=read)
+    thread.start()
+    assert begun.wait(20)
+    registry.close()
+    thread.join(20)
+    assert found == [3_000_000]

@@ -16,6 +16,7 @@ _TOUCH = (
     " due=min(due, excluded.due), latest=max(latest, excluded.latest)"
 )
 _ROW = "outlet=? AND level=? AND scope=? AND block=?"
+HOLDS = "SELECT 1 FROM rollup_outbox WHERE block >= ? AND block < ? LIMIT 1"
 _AFTER = (
     "SELECT outlet, level, scope, block, change, due, latest FROM rollup_outbox"
     " WHERE (outlet, level, scope, block) > (?,?,?,?) ORDER BY outlet, level, scope, block LIMIT ?"
@@ -126,5 +127,4 @@ class Outbox:
 
 def holds(db: sqlite3.Connection, start_s: int, end_s: int) -> bool:
     """Whether a letter of that time waits for an outlet."""
-    query = "SELECT 1 FROM rollup_outbox WHERE block >= ? AND block < ? LIMIT 1"
-    return db.execute(query, (start_s - 90_000, end_s)).fetchone() is not None  # a day of 25 hours may reach into it
+    return db.execute(HOLDS, (start_s - 90_000, end_s)).fetchone() is not None  # a day of 25 hours may reach into it

@@ -5,7 +5,6 @@ the file, dropped by `forget` after a rollback; timers run on a steady clock and
 """
 
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,6 +14,7 @@ from kerbgate.alarms import grouping, kinds, rows, table, windows
 from kerbgate.alarms.causes import Causes, named
 from kerbgate.alarms.hearing import Hearing
 from kerbgate.alarms.kinds import Kind
+from kerbgate.alarms.past import Key, Past
 from kerbgate.alarms.places import Place, Places
 from kerbgate.alarms.rows import Alarm
 from kerbgate.alarms.windows import Window, Windows
@@ -24,11 +24,9 @@ from kerbwire.events import CLEARED, CRITICAL, NOTICE
 from kerbwire.messages import Record
 
 MAX_OPEN = 20_000  # alarms at once: two of each node of a full district; those beyond are counted
-MAX_REMEMBERED = 2_000  # causes that ended before anybody heard of them: what comes late must not raise them
 RETELL_S = 900  # a larger alarm that grows is told again, at most so often,
 RETELL_GROWTH = 1.5  # and when it has grown so much
 
-Key = tuple[str, str]  # kind, subject
 Conditions = Mapping[Key, dict[str, Any]]  # of the gateway itself: what is wrong now, with evidence
 _PARENTS = frozenset(kind.joins for kind in kinds.KINDS.values() if kind.joins)
 _OWN = frozenset(("gateway", "inlet", "outlet"))  # scopes of what the gateway says of itself
@@ -60,7 +58,7 @@ class AlarmBook:
         self._children: dict[int, set[int]] = {}
         self._due: dict[int, float] = {}
         self._told_members: dict[int, tuple[int, float]] = {}
-        self._past: OrderedDict[Key, int] = OrderedDict()
+        self._past = Past()
         self._outlets: tuple[str, ...] = ()
         self._windows = Windows()
 
@@ -262,7 +260,7 @@ class AlarmBook:
             if len(self.open) >= MAX_OPEN:
                 self.overflow += 1
                 return None
-            if turn and turn <= max(self._past.get(key, -1), rows.last_turn(db, *key)):
+            if turn and turn <= max(self._past.turn(key), rows.last_turn(db, *key)):
                 return None  # it was over before this came
             kind = self._kind(key[0])
             severity = kind.severity if severity is None else max(severity, kind.severity)
@@ -290,7 +288,7 @@ class AlarmBook:
         alarm = self.open.get(key)
         if alarm is None or (turn and turn <= alarm.turn):
             if alarm is None and turn:
-                self._remember(key, turn)
+                self._past.add(key, turn)
             return
         alarm.turn = max(turn, alarm.turn)
         if not self._move(db, alarm, table.GONE, now_ms):
@@ -350,7 +348,7 @@ class AlarmBook:
         alarm.ended = now_ms
         key = (alarm.kind, alarm.subject)
         if alarm.turn:
-            self._remember(key, alarm.turn)
+            self._past.add(key, alarm.turn)
         self.open.pop(key, None)
         self._by_id.pop(alarm.alarm_id, None)
         self._due.pop(alarm.alarm_id, None)
@@ -369,12 +367,6 @@ class AlarmBook:
         if alarm.parent is not None:
             self._children.get(alarm.parent, set()).discard(alarm.alarm_id)
             alarm.parent = None
-
-    def _remember(self, key: Key, turn: int) -> None:
-        self._past[key] = max(turn, self._past.get(key, 0))
-        self._past.move_to_end(key)
-        if len(self._past) > MAX_REMEMBERED:
-            self._past.popitem(last=False)
 
     # Larger alarms.
 

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from kerbgate import audit
 from kerbgate.alarms import kinds
-from kerbgate.alarms.book import Key
+from kerbgate.alarms.past import Key
 from kerbgate.clock import Clock
 from kerbgate.errors import AuditError
 from kerbgate.inlets.base import Counters

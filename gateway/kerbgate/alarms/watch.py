@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from kerbgate.alarms import rows, windows
-from kerbgate.alarms.book import AlarmBook, Conditions, Key
+from kerbgate.alarms.book import AlarmBook, Conditions
 from kerbgate.alarms.hearing import Hearing
 from kerbgate.alarms.kinds import silence_of
+from kerbgate.alarms.past import Key
 from kerbgate.alarms.places import Place
 from kerbgate.clock import Clock
 

@@ -8,6 +8,8 @@ from urllib.parse import parse_qsl
 
 from kerbgate.errors import InletError
 
+QUEUE_FULL = "queue full"  # a reason of refusal: a frame that cannot wait for room
+
 
 @dataclass(slots=True)
 class Counters:

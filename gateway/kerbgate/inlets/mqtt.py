@@ -21,7 +21,7 @@ from pathlib import Path
 from kerbgate import brokers, mqtt
 from kerbgate.brokers import Address, Broker, Certificates
 from kerbgate.errors import InletError
-from kerbgate.inlets.base import Counters, LinkUrl, Take
+from kerbgate.inlets.base import QUEUE_FULL, Counters, LinkUrl, Take
 from kerbwire import frame
 from kerbwire.frame import MAX_FRAME
 
@@ -197,11 +197,14 @@ class _Session:
     def hold(self, data: bytes, way: "_Way") -> None:
         """Keep a frame until the intake has room. A broker that sends far more than the window has it coming again.
 
-        mosquitto 2.0 sends up to two windows: a whole one on the first acknowledgement of a full one.
+        mosquitto 2.0 sends up to two windows: a whole one on the first acknowledgement of a full one. No window bounds
+        what comes with QoS 0, such as what somebody had retained; nobody was promised that it is kept.
         """
         if len(self._waiting) < 2 * self._inlet.window:
             self._waiting.append((data, way))
             self._wait.set()
+        elif not way.promised:
+            self._inlet.counters.refused[QUEUE_FULL] += 1
         else:
             self._inlet.counters.noise += 1
             way.connection.fail(f"it sent more than {2 * self._inlet.window} frames unacknowledged")
@@ -232,6 +235,11 @@ class _Way:
         self._inlet = inlet
         self._session = session
         self._message = message
+
+    @property
+    def promised(self) -> bool:
+        """Whether the broker waits for an acknowledgement."""
+        return self._message.number != 0
 
     def send(self, frame: bytes) -> bool:
         return self._inlet.publish(frame)

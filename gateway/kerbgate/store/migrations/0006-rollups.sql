@@ -51,6 +51,7 @@ CREATE TABLE rollup_outbox (
     PRIMARY KEY (outlet, level, scope, block)
 ) WITHOUT ROWID;
 CREATE INDEX rollup_due ON rollup_outbox (outlet, due);
+CREATE INDEX rollup_block ON rollup_outbox (block);
 -- Single values: the number of the last change; how far each level was thinned; groups that are rolled up anew.
 CREATE TABLE rollup_meta (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 -- A store from before there were roll-ups: they take up all that it holds.

@@ -1,4 +1,7 @@
-"""The bars of the design, from the rows of one run: ours beside the faster of the peers with a database."""
+"""The bars of the design, from the rows of one run: ours beside the faster of the peers that store each reading.
+
+A peer that gathers what it has acknowledged in memory before it stores it has a row in the table, and no part in these.
+"""
 
 from collections.abc import Iterator, Sequence
 

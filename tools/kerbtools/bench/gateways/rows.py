@@ -11,14 +11,14 @@ from tempfile import TemporaryDirectory
 from kerbtools.bench.gateways import bars
 from kerbtools.bench.gateways.brokers import Absent
 from kerbtools.bench.gateways.ours import Ours
-from kerbtools.bench.gateways.peers import Bridge, NodeRed, ThingsBoard
+from kerbtools.bench.gateways.peers import Bridge, NodeRed, NodeRedGathered, ThingsBoard
 from kerbtools.bench.gateways.scenarios import QUICK, Cells, Sizes, day, drain, kill, latency, million, speed, start
 from kerbtools.bench.gateways.subjects import Make
 
 CELL_S = 480.0  # one gateway in one scenario
 
 OURS: tuple[Make, ...] = (Ours, partial(Ours, records=24), partial(Ours, serial=True))
-PEERS: tuple[Make, ...] = (ThingsBoard, NodeRed, Bridge)
+PEERS: tuple[Make, ...] = (ThingsBoard, NodeRed, NodeRedGathered, Bridge)
 Scenario = Callable[[Make, Sizes], Awaitable[Cells]]
 Part = tuple[str, Scenario, tuple[Make, ...]]
 SCENARIOS: tuple[Part, ...] = (
