@@ -84,9 +84,14 @@ class Holders:
     def in_force(self, now_s: int) -> "int | None":
         """The id of the command to follow now, or None: the node's own schedule and sensors."""
         for priority in range(3):
-            held = self._held[priority]
-            if held is not None:
-                if now_s < held[2]:
-                    return held[1]
-                self._held[priority] = None
+            ident = self.of(priority, now_s)
+            if ident is not None:
+                return ident
         return None
+
+    def of(self, priority: int, now_s: int) -> "int | None":
+        """The id of the command that one class holds now, or None."""
+        held = self._held[priority]
+        if held is not None and now_s >= held[2]:
+            held = self._held[priority] = None
+        return None if held is None else held[1]

@@ -1,0 +1,121 @@
+"""The ladder: sun, switched supply, photocell, learnt night, else light; and what is wrong with a photocell."""
+
+from kerbnode import night
+from kerbnode.night import CELL, LEARNT, SUN, SUPPLY, UNKNOWN, Night
+from kerbnode.photocell import Photocell
+from kerbwire.channels import FAULT
+
+NOON = 1772366400  # 2026-03-01 12:00 UTC
+BRISTOL = (514500, -25900)
+HOUR = 3600
+
+
+def made(place=BRISTOL, switched=False):
+    cell = Photocell(70, 35)
+    return cell, Night(cell, place[0], place[1], -20, -30, switched)
+
+
+def daylight(utc_s):
+    """Lux of a plain day: bright from 7 to 18 UTC."""
+    return 5000 if 7 * HOUR <= utc_s % 86400 < 18 * HOUR else 1
+
+
+def run(ladder, cell, hours, start_s=0, utc_s=None, lux=None):
+    """Minute by minute; returns the verdicts by hour and the last source. lux: None for plain days."""
+    nights = []
+    for minute in range(hours * 60):
+        now_s = start_s + minute * 60
+        utc = None if utc_s is None else utc_s + minute * 60
+        cell.sample(daylight(NOON + now_s) if lux is None else lux, 0, now_s)
+        nights.append(ladder.decide(now_s, utc))
+    return nights
+
+
+def test_the_sun_decides_where_clock_and_place_are_known():
+    cell, ladder = made()
+    nights = run(ladder, cell, 24, 0, NOON, lux=FAULT)
+    assert ladder.source == SUN and not nights[0] and nights[12 * 60]
+    dusk, dawn = nights.index(True), nights.index(False, nights.index(True))
+    assert 5 * 60 + 50 < dusk < 6 * 60 + 20 and 18 * 60 + 20 < dawn < 18 * 60 + 50  # some minutes beside sunset
+
+
+def test_in_twilight_a_cell_mends_a_clock_that_is_wrong():
+    for error_s in (-600, 0, 600):
+        cell, ladder = made()
+        nights = run(ladder, cell, 24, 0, NOON + error_s)
+        dusk, dawn = nights.index(True), nights.index(False, nights.index(True))
+        assert (dusk, dawn) == (6 * 60 + 1, 19 * 60 + 1), error_s  # by the light, a minute after it changed
+
+
+def test_a_cell_that_is_covered_changes_nothing_under_the_sun():
+    cell, ladder = made()
+    nights = run(ladder, cell, 30, 0, NOON, lux=0)
+    assert not nights[0] and nights[12 * 60]
+    assert ladder.faults == night.COVERED
+
+
+def test_without_a_clock_the_cell_decides():
+    cell, ladder = made()
+    nights = run(ladder, cell, 24)
+    assert ladder.source == CELL
+    assert [not nights[0], nights[7 * 60], not nights[20 * 60]] == [True, True, True]
+
+
+def test_a_covered_cell_is_left_for_the_learnt_night_and_no_day_burns():
+    cell, ladder = made()
+    run(ladder, cell, 48, 0, NOON)  # two days with a clock
+    nights = run(ladder, cell, 72, 48 * HOUR, lux=0)  # then neither clock nor light
+    assert ladder.faults & night.COVERED and ladder.source == LEARNT
+    for hour in (24 + 1, 48 + 1, 24 + 3):  # noon, later the margin grows
+        assert not nights[hour * 60], hour
+    for hour in (24 + 8, 24 + 12, 24 + 17):
+        assert nights[hour * 60], hour
+
+
+def test_a_cell_that_sees_day_by_night_is_left_too():
+    cell, ladder = made()
+    run(ladder, cell, 48, 0, NOON, lux=500)
+    assert ladder.faults & night.DISAGREES
+    nights = run(ladder, cell, 24, 48 * HOUR, lux=500)
+    assert ladder.source == LEARNT and nights[12 * 60]
+
+
+def test_a_cell_that_agrees_again_is_believed_again():
+    cell, ladder = made()
+    run(ladder, cell, 24, 0, NOON, lux=0)
+    assert ladder.faults & night.COVERED
+    run(ladder, cell, 48, 24 * HOUR, NOON + 24 * HOUR)
+    assert ladder.faults == 0
+
+
+def test_a_switched_supply_is_night_without_a_clock():
+    cell, ladder = made(switched=True)
+    assert all(run(ladder, cell, 3))
+    assert ladder.source == SUPPLY
+    assert not run(ladder, cell, 1, 3 * HOUR, NOON)[0]  # a clock knows better: the cabinet is being worked at
+
+
+def test_nothing_known_is_light():
+    cell, ladder = made(place=(None, None))
+    assert all(run(ladder, cell, 30, lux=FAULT)) and ladder.source == UNKNOWN
+    cell, ladder = made(place=(None, None))
+    assert ladder.decide(0, NOON) and ladder.source == UNKNOWN  # a clock without a place is none
+
+
+def test_the_learnt_night_is_forgotten_in_the_end():
+    cell, ladder = made()
+    run(ladder, cell, 48, 0, NOON)
+    cell.sample(FAULT, 0, 48 * HOUR)
+    seen = set()
+    for day in range(2, 2 + night.LEARNT_DAYS + 2):
+        assert ladder.decide(day * 86400 + 12 * HOUR, None)  # midnight: always light
+        seen.add(ladder.source)
+    assert seen == {LEARNT, UNKNOWN} and ladder.source == UNKNOWN
+
+
+def test_a_cell_in_a_long_winter_is_not_called_covered_before_its_time():
+    cell, ladder = made(place=(None, None))
+    run(ladder, cell, 19, lux=0)
+    assert not ladder.faults
+    run(ladder, cell, 2, 19 * HOUR, lux=0)
+    assert ladder.faults == night.COVERED and ladder.is_night

@@ -1,0 +1,80 @@
+"""A photocell that is latched by direction, and its own lamp's light."""
+
+from kerbnode import photocell
+from kerbnode.photocell import Photocell
+from kerbwire.channels import FAULT
+
+DUSK, DAWN = 70, 35
+
+
+def run(cell, lights, start_s=0, step_s=60, percent=0):
+    """Sample a list of light levels, a minute apart; returns the verdicts."""
+    verdicts = []
+    for place, lux in enumerate(lights):
+        cell.sample(lux, percent, start_s + place * step_s)
+        verdicts.append(cell.is_dark)
+    return verdicts
+
+
+def test_a_street_cell_switches_on_at_70_and_off_at_35():
+    cell = Photocell(DUSK, DAWN)
+    assert run(cell, [5000, 200, 71, 69, 69]) == [False, False, False, False, True]
+    assert all(run(cell, [40, 20, 1, 0, 20, 34, 35], 300))
+    assert run(cell, [36, 60, 400], 300 + 420) == [False, False, False]  # a minute past the level
+
+
+def test_between_the_levels_the_direction_decides():
+    falling, rising = Photocell(DUSK, DAWN), Photocell(DUSK, DAWN)
+    run(falling, [200, 60, 50, 50])
+    run(rising, [5, 36, 50, 50])
+    assert falling.is_dark and not rising.is_dark  # the same 50 lux
+
+
+def test_found_between_the_levels_it_is_dark_until_full_daylight():
+    cell = Photocell(DUSK, DAWN)
+    assert run(cell, [50, 60, 65, 71, 71, 71]) == [True, True, True, True, False, False]
+    cell = Photocell(DUSK, DAWN)
+    assert run(cell, [50, 30, 10, 36, 40, 40])[-1] is False  # it was dusk, and then dawn
+
+
+def test_headlights_and_clouds_that_pass_change_nothing():
+    cell = Photocell(DUSK, DAWN)
+    run(cell, [1, 1])
+    for second in range(120, 400, 10):
+        cell.sample(900 if second % 60 else 1, 0, second)
+        assert cell.is_dark
+
+
+def test_its_own_lamp_is_no_dawn():
+    cell = Photocell(DUSK, DAWN)
+    run(cell, [200, 60, 60])
+    assert cell.is_dark
+    cell.sample(60, 0, 1000)
+    cell.sample(160, 100, 1001)  # the lamp comes on and gives it 100 lux
+    assert cell.own_lux == 100
+    assert all(run(cell, [110, 101, 100, 100], 1060, percent=100))
+    assert run(cell, [100, 136, 137, 140], 2000, percent=100)[-1] is False  # dawn, on top of the own light
+
+
+def test_light_that_hides_the_dawn_is_told():
+    cell = Photocell(DUSK, DAWN)
+    run(cell, [1, 1])
+    cell.sample(1, 0, 1000)
+    cell.sample(4 * DAWN + 2, 100, 1001)
+    assert cell.is_blind()
+
+
+def test_a_slow_change_of_level_teaches_nothing():
+    cell = Photocell(DUSK, DAWN)
+    run(cell, [1, 1])
+    cell.sample(1, 0, 1000)
+    cell.sample(500, 100, 1000 + photocell.LEARN_S + 1)
+    assert cell.own_lux == 0
+
+
+def test_a_fault_leaves_no_verdict():
+    cell = Photocell(DUSK, DAWN)
+    run(cell, [1, 1])
+    cell.sample(FAULT, 0, 200)
+    assert cell.is_dark is None
+    assert run(cell, [5000], 300) == [False]
