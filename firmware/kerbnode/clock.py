@@ -4,15 +4,24 @@ ticks_ms and ticks_diff are MicroPython's: they start at 0 when the board does a
 within 6 days of the last.
 """
 
+from kerbnode.retained import CHECK, MAX_PPM, SAMPLE
+
 EARLIEST_UTC_S = 1735689600  # 2025-01-01, before this firmware existed: an earlier time is a gateway's unset clock
 LATEST_UTC_S = 0xFFFFFFFF  # 2106: what retained memory holds
+LEARN_S = 6 * 3600  # between two acks: whole seconds then tell the oscillator's error to 100 ppm, and better each day
 MAX_ACK_AGE_MS = 10000  # law 2: an answer later than this may have been held back
 
 
 class Clock:
-    """uptime_s and utc_s are the values when ticks were 0; utc_s is None where no gateway has told the time."""
+    """uptime_s and utc_s are the values when ticks were 0; utc_s is None where no gateway has told the time.
 
-    def __init__(self, ticks_ms, ticks_diff, uptime_s=0, utc_s=None):
+    ppm: how much longer a second of the sleeping board lasts than one of UTC, as far as acks have shown. synced_s: UTC
+    of the ack that the next one is compared with, or 0.
+    """
+
+    def __init__(self, ticks_ms, ticks_diff, uptime_s=0, utc_s=None, ppm=0):
+        self.ppm = ppm
+        self.synced_s = 0
         self._ticks_ms = ticks_ms
         self._ticks_diff = ticks_diff
         self._last_ticks = 0
@@ -49,8 +58,33 @@ class Clock:
         """Take the time of an ack to the node's latest frame, sent age_ms ago. False: too late, or not plausible."""
         if not 0 <= age_ms <= MAX_ACK_AGE_MS or not EARLIEST_UTC_S <= utc_s <= LATEST_UTC_S:
             return False
+        now_s = self.utc()
+        passed_s = utc_s - self.synced_s
+        if now_s is not None and self.synced_s and passed_s >= LEARN_S:
+            error = (utc_s - now_s) * 1000000 // passed_s  # what the ppm so far have not explained; half is believed
+            self.ppm = max(-MAX_PPM, min(MAX_PPM, self.ppm + error // 2))
+        if now_s is None or not self.synced_s or passed_s >= LEARN_S or passed_s < 0:
+            self.synced_s = utc_s
         self._utc_offset_ms = utc_s * 1000 - self.uptime_ms()
         return True
+
+
+def sleep_ms(span_ms, ppm):
+    """What to ask of the sleeping board's clock, so that span_ms pass."""
+    return span_ms - span_ms * ppm // 1000000
+
+
+def next_wake_s(span_ms, now_ms, due_ms, heat_s, check_ms=None):
+    """(second to wake at, flag of kerbnode.retained): the sample at due_ms, a check at check_ms, or what comes before
+    either of them, a look at the temperature or the end of the longest sleep. span_ms(ms): what one sleep can do."""
+    goal_ms, flag = due_ms, SAMPLE
+    if check_ms is not None and check_ms < due_ms:
+        goal_ms, flag = check_ms, CHECK
+    until_ms = goal_ms
+    if heat_s and now_ms + heat_s * 1500 < goal_ms:  # one that falls right before another wake would tell nothing new
+        until_ms = now_ms + heat_s * 1000
+    wake_s = max((now_ms + span_ms(until_ms - now_ms)) // 1000, now_ms // 1000 + 1)  # a whole one: it is retained
+    return wake_s, flag if wake_s >= goal_ms // 1000 else 0
 
 
 def next_due_ms(now_ms, interval_ms, sampled_ms=None):

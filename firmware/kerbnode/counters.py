@@ -109,12 +109,12 @@ class Counters:
         self.next_seq += 1
         return self.next_seq - 1
 
-    def take_index(self):
-        """A record number, likewise."""
-        if self.next_index >= self.index_limit:
-            self._reserve()
-        self.next_index += 1
-        return self.next_index - 1
+    def take_index(self, count=1):
+        """The first of so many record numbers in a row, likewise."""
+        if self.next_index + count > self.index_limit:
+            self._reserve(count)
+        self.next_index += count
+        return self.next_index - count
 
     def declare_gap(self, first, count):
         """Note on flash that these records will never come. Call it before they are removed."""
@@ -136,8 +136,8 @@ class Counters:
         state.seq_left = self.seq_limit - self.next_seq
         state.index_left = self.index_limit - self.next_index
 
-    def _reserve(self):
-        self._write(self.next_seq + self._seq_block, self.next_index + self._index_block)
+    def _reserve(self, count=0):
+        self._write(self.next_seq + self._seq_block, self.next_index + max(count, self._index_block))
 
     def _write(self, seq_limit, index_limit):
         """Write the next generation over the older slot. A write that fails changes nothing here."""

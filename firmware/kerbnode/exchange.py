@@ -1,23 +1,27 @@
-"""One exchange with the gateway: hello where it is due, then reports, one at a time, each with its listen window.
+"""One exchange with the gateway: hello where it is due, events, reports, one at a time, each with its listen window;
+then what the gateway asks, as long as its acks say that more waits.
 
 Loaded only in a wake that speaks: most wakes of a bin do not.
 """
 
 from kerbwire import messages
 from kerbwire import session as sessions
+from kerbwire.messages import COMMAND, CONFIG
 from kerbwire.node_end import MAX_BAD_FRAMES
 from kerbwire.session import Session
 
+MAX_ORDERS = 16  # of one wake: as many as a gateway has under way to a node
 MAX_RUN = 24  # records of one report, in memory at once: a day of hours, which is all that 112 KB of heap bears
 
 
 class Exchange:
-    """Everything is handed in. make_hello(challenge) builds the Hello of this moment; feed() tells the watchdog.
+    """Everything is handed in. make_hello(challenge) builds the Hello of this moment. obey(message, waited_s) acts on a
+    command or a configuration, and returns its Result or None.
 
     settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges.
     """
 
-    def __init__(self, *, end, link, hal, clock, counters, outbox, pace, settings, journal, make_hello):
+    def __init__(self, *, end, link, hal, clock, counters, outbox, pace, settings, journal, make_hello, obey):
         self._end = end
         self._session = Session(settings["tries"], counters.confirmed)
         self._link = link
@@ -29,6 +33,10 @@ class Exchange:
         self._settings = settings
         self._journal = journal
         self._make_hello = make_hello
+        self._obey = obey
+        self._orders = []
+        self._under_way = []  # ids of commands that have come and are not answered yet
+        self._more = False
         self._sent_ticks = 0
         self._boot_ends = {}  # newest time by earlier boot
 
@@ -53,13 +61,23 @@ class Exchange:
         self._journal.line("confirmed", self._end.last_seq)
         return True
 
-    def reports(self):
-        """Send what waits, down to less than a full report. False: an answer stayed out."""
-        wanted = self._settings["report_records"]
+    def events(self):
+        """Send the events that wait. False: an answer stayed out."""
+        for _ in range(self._settings["reports_per_wake"]):
+            found = self._outbox.next_event()
+            if not found or not self._pace.may_send(False, True):
+                break
+            if not self._transact(found):
+                self._pace.silent()
+                return False
+        return True
+
+    def reports(self, wanted):
+        """Send what waits, down to less than `wanted` records. False: an answer stayed out."""
         for sent in range(self._settings["reports_per_wake"]):
             if self._outbox.pending(wanted) < (wanted if sent else 1) or not self._pace.may_send():
                 break
-            if not self._report():
+            if not self._transact():
                 self._pace.silent()
                 return False
         return True
@@ -73,35 +91,77 @@ class Exchange:
         if counts:
             self._journal.note("refused", *counts)
 
-    def _report(self):
-        """One report: at most `tries` frames; between them what is in flight may still be acknowledged."""
+    def orders(self):
+        """Obey what has come, and what the acks said is still to come."""
+        for _ in range(MAX_ORDERS):
+            if not self._orders:
+                if not self._more:
+                    break
+                self._more = False
+                self._hear(lambda message: bool(self._orders), self._hal.ticks_ms())
+            if self._orders:
+                message, ticks = self._orders.pop(0)
+                hal = self._hal
+                result = self._obey(message, hal.ticks_diff(hal.ticks_ms(), ticks) // 1000)
+                if result:
+                    self._journal.line("obeyed", result.ident, result.status)
+                    self.tell_once("result", result)
+                self._under_way.remove(message.ident)
+
+    def tell_once(self, kind, message):
+        """Send what the gateway asks for again if it does not come, and take what it answers. False: nothing left."""
+        if not self._pace.may_send(False, True):
+            return False
+        seq = self._send(kind, messages.encode(message), False)
+        return self._hear(lambda answer: isinstance(answer, messages.Ack) and seq in answer.committed, self._sent_ticks)
+
+    def _transact(self, event=None):
+        """One report, or one event (number, item): at most `tries` frames; between them what is in flight may still be
+        acknowledged."""
         session = self._session
-        run = self._outbox.next_run(MAX_RUN)
+        urgent = event is not None
+        run = event or self._outbox.next_run(MAX_RUN)
         if not run:
             return True
         action = session.on(sessions.REPORT_DUE)
         while action == sessions.SEND_REPORT:
-            body, count = self._encode(run)
+            first = event[0] if event else run[0][0]
+            body, count = self._event(event) if event else self._encode(run)
             if not count:
                 session.on(sessions.UNSENDABLE)
-                self._outbox.give_up(run[0][0])
-                self._journal.note("unsendable record", run[0][0])
+                self._outbox.give_up(first)
+                self._journal.note("unsendable record", first)
                 return True
-            if not self._pace.may_send():
+            if not self._pace.may_send(False, urgent):
                 session.on(sessions.SPENT)
                 return True
-            seq = self._send("report", body, False)
-            self._outbox.sent(seq, run[0][0], count)
+            seq = self._send("event" if event else "report", body, False)
+            self._outbox.sent(seq, first, count)
             session.sent(seq)
             action = self._listen()
             if action == sessions.SETTLE:
                 self._pace.answered()
                 return True
-            run = self._outbox.next_run(MAX_RUN)
+            if not event:
+                run = self._outbox.next_run(MAX_RUN)
             if action == sessions.SEND_REPORT and not run:
                 session.on(sessions.SETTLED)
                 return True
         return False
+
+    def _event(self, event):
+        """(message, 1); (b"", 0) if it cannot be said."""
+        from kerbwire.errors import WireError
+        from kerbwire.events import Event
+
+        index, (time, boot, evidence, code, severity, state, _) = event
+        uptime = None
+        if boot:
+            uptime = max(time, self._clock.uptime() if boot == self._counters.boot_count else time)
+        try:
+            return messages.encode(Event(index, time, code, severity, state, evidence, boot or None, uptime)), 1
+        except WireError:
+            return b"", 0
 
     def _encode(self, run):
         """(message, how many records of the run it holds); (b"", 0) if not even the first can be sent."""
@@ -133,33 +193,58 @@ class Exchange:
 
     def _listen(self):
         """Take what comes in this window. Returns what to do when the answer has come, or the window has ended."""
-        hal, end, session = self._hal, self._end, self._session
-        timeout_ms = self._settings["ack_timeout_ms"]
+        session = self._session
         waits = session.state
-        end.listen()
-        while end.bad_frames < MAX_BAD_FRAMES:
-            age_ms = hal.ticks_diff(hal.ticks_ms(), self._sent_ticks)
-            frame = self._link.receive(timeout_ms - age_ms) if age_ms < timeout_ms else None
-            if frame is None:
-                break
-            message = end.receive(frame)
+        done = []
+
+        def take(message):
             action = sessions.NOTHING
             if isinstance(message, messages.Challenge):
-                if message.echo == end.last_seq:
+                if message.echo == self._end.last_seq:
                     action = session.challenged(message.challenge)
                     if action == sessions.SEND_HELLO:  # before the answer leaves: its ack may be lost, and so may we
                         self._outbox.forget_near()
                         self._outbox.save()
             elif isinstance(message, messages.Ack):
                 action = session.answered(message.committed)
-                self._take_ack(message)
             if session.state != waits or action in (sessions.SEND_HELLO, sessions.BACK_OFF):
-                return action
-        return session.unanswered()
+                done.append(action)
+            return done
+
+        return done[0] if self._hear(take, self._sent_ticks) else session.unanswered()
+
+    def _hear(self, take, begin):
+        """Listen until take(message) is true, and return True; or until the window that began at `begin` ends, or 8 bad
+        frames have come."""
+        hal, end = self._hal, self._end
+        timeout_ms = self._settings["ack_timeout_ms"]
+        end.listen()
+        while end.bad_frames < MAX_BAD_FRAMES:
+            age_ms = hal.ticks_diff(hal.ticks_ms(), begin)
+            frame = self._link.receive(timeout_ms - age_ms) if age_ms < timeout_ms else None
+            if frame is None:
+                break
+            message = end.receive(frame)
+            if message is None:
+                continue
+            if isinstance(message, messages.Ack):
+                self._more = message.more
+            elif message.KIND in (COMMAND, CONFIG):
+                self._more = False
+                if message.ident not in self._under_way and len(self._orders) < MAX_ORDERS:
+                    self._under_way.append(message.ident)
+                    self._orders.append((message, hal.ticks_ms()))
+            done = take(message)
+            if isinstance(message, messages.Ack):
+                self._take_ack(message)
+            if done:
+                return True
+        return False
 
     def _take_ack(self, ack):
         if ack.time is not None and ack.echo == self._end.last_seq:
             self._clock.offer(ack.time, self._hal.ticks_diff(self._hal.ticks_ms(), self._sent_ticks))
+        self._outbox.keep([self._end.instance, self._clock.synced_s, self._clock.ppm])
         outbox = self._outbox
         known = len(outbox.aside)
         for seq in outbox.settle(ack.committed, ack.echo):

@@ -27,16 +27,19 @@ class Hal:
         import machine as _machine
 
     def __init__(self, machine, time, urandom, board):
-        self._machine = machine
+        self._machine = self.machine = machine
         self._rp2 = board["port"] == "rp2"
         self._backup = board["retained"]["kind"] == "mem_backup"
         self._longest_sleep_ms = board["longest_sleep_ms"] or LONGEST_SLEEP_MS
         self._watchdog = None
         self._watchdog_sleeps = not board["watchdog"]["in_deepsleep"]
         self._watchdog_ms = min(WATCHDOG_MS, board["watchdog"]["longest_ms"] or WATCHDOG_MS)
+        self._time_s = lambda: int(time.time())  # its own clock, which runs on in deep sleep (esp32)
+        self.early_s = 0  # how long before the planned moment a pin has woken it
         self.ticks_ms = time.ticks_ms
         self.ticks_diff = time.ticks_diff
         self.sleep_ms = time.sleep_ms
+        self.sleep_us = time.sleep_us
         self.random = urandom
 
     def start_watchdog(self):
@@ -69,6 +72,8 @@ class Hal:
             memory = self._machine.RTC()
             data = memory.memory()
             memory.memory(b"")
+            if len(data) == SIZE + 4:
+                self.early_s = max(0, int.from_bytes(data[SIZE:], "big") - self._time_s())
             return data[:SIZE]
         data = b""
         for view in self._machine.mem_backup(-1):
@@ -77,10 +82,10 @@ class Hal:
                 view[place] = 0
         return data[:SIZE]
 
-    def keep_retained(self, data):
-        """Write the retained bytes; right before `deep_sleep` only."""
+    def keep_retained(self, data, span_ms=0):
+        """Write the retained bytes; right before `deep_sleep` of so long only."""
         if not self._backup:
-            self._machine.RTC().memory(data)
+            self._machine.RTC().memory(data + (self._time_s() + (span_ms + 500) // 1000).to_bytes(4, "big"))
             return
         at = 0  # several register files of 32-bit words, none of them as large as the state
         for view in self._machine.mem_backup(-1):
@@ -93,14 +98,43 @@ class Hal:
         """How much of a sleep one deep sleep of this port can do."""
         return max(1, min(wanted_ms, self._longest_sleep_ms))
 
+    def wake_on(self, pins):
+        """End the next deep sleep early when one of these pins goes high. Not on rp2, where no pin does for certain."""
+        if pins and not self._rp2:
+            import esp32  # pyright: ignore[reportMissingImports]  # not on rp2
+
+            pins = tuple([self._machine.Pin(number, self._machine.Pin.IN) for number in pins])
+            getattr(esp32, "wake_on_ext1", esp32.wake_on_gpio)(pins, esp32.WAKEUP_ANY_HIGH)
+
+    def light_sleep_ms(self, ms):
+        """Wait at little current; outputs keep their levels, and a UART may miss what comes."""
+        self._machine.lightsleep(ms)
+
+    def reset(self):
+        """Does not return on a board."""
+        self._machine.reset()
+
     def deep_sleep(self, ms):
         """Does not return on a board."""
-        self._machine.deepsleep(ms)
+        try:
+            self._machine.deepsleep(ms)
+        except ValueError:  # a pin that cannot wake this chip: better no pin than no sleep
+            if self._rp2:
+                raise
+            import esp32  # pyright: ignore[reportMissingImports]  # rp2 went above
+
+            esp32.wake_on_gpio(None, esp32.WAKEUP_ANY_HIGH)
+            self._machine.deepsleep(ms)
 
     def uart(self, facts, rxbuf):
         """The UART of a link or sensor entry in board.json. Nothing of it blocks."""
         tx, rx = self.pin(facts["tx"]), self.pin(facts["rx"])
         return self._machine.UART(facts["uart"], facts["baud"], tx=tx, rx=rx, timeout=0, timeout_char=0, rxbuf=rxbuf)
+
+    def i2c(self, facts):
+        """The I2C bus of a sensor entry."""
+        sda, scl = self.pin(facts["sda"]), self.pin(facts["scl"])
+        return self._machine.I2C(facts["i2c"], sda=sda, scl=scl, freq=facts["frequency_hz"])
 
     def power(self, facts):
         """switch(on) of the load switch of a sensor entry; one without a power_pin is always on."""

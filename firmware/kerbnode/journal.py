@@ -2,8 +2,10 @@
 
 boot LIFE SEQ INDEX CAUSE    at each start, wake or reboot: the next numbers
 taken LIFE INDEX TIME        a record is safely on flash
+event LIFE INDEX CODE STATE  an event is, as kerbwire.events numbers them
 sent KIND SEQ                a frame has left
 committed SEQ                the gateway has committed the records of that report
+obeyed ID STATUS             a command or a configuration, as kerbwire.controls numbers them
 confirmed SEQ                the gateway has committed that hello
 note WORD ...                anything else: a complaint, a count, a crash
 note refused WORD COUNT ...  of a wake that spoke, what is not 0: frames refused by reason, unknown fields skipped,
@@ -22,6 +24,7 @@ class Journal:
         self._write = write
         self._kept = []
         self._unkept = 0
+        self.boot = None  # whose lines these are, once it is known
 
     def line(self, *words):
         """One line of printable ASCII: what a file or an error text brings along cannot forge a second one."""
@@ -56,7 +59,7 @@ class Journal:
         try:
             from kerbnode import log
 
-            log.append(folder, when, kept)
+            log.append(folder, when, kept, self.boot)
             if error is not None:
                 log.keep_crash(folder, when, kept[-1] if kept else "", error)
         except (OSError, MemoryError) as refusal:

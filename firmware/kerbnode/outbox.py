@@ -3,8 +3,10 @@
     /node/outbox/LIFE/XXXXXXXX   a segment: at most 32 records with consecutive numbers from hexadecimal XXXXXXXX on
     /node/outbox/LIFE/state      what is acknowledged and what is in flight; losing it costs sends, never a record
 
-A segment is a row of chunks: length (2 bytes), CRC-32 (4), CBOR array [time, boot, values]; boot is 0 where the time is
-UTC. What does not check out ends its segment. firmware/OUTBOX.md has the laws.
+A segment is a row of chunks: length (2 bytes), CRC-32 (4), CBOR array. Of a record [time, boot, values, judge]; of an
+event, which has a number from the same counter, [time, boot, evidence, code, severity, state, judge]. boot is 0 where
+the time is UTC; judge is what kerbnode.events was left with. What does not check out ends its segment.
+firmware/OUTBOX.md has the laws.
 """
 
 from binascii import crc32
@@ -15,6 +17,7 @@ from kerbwire.flights import Flights
 
 SEGMENT_RECORDS = 32  # 512 bytes to 1 KB; what that wears: firmware/OUTBOX.md
 MAX_RECORD = 96  # bytes of one record's CBOR: a whole segment fits flash.MAX_FILE
+EVENT = 7  # items of an event's array
 MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
 
 _HEAD = 6
@@ -25,8 +28,8 @@ class Outbox:
     """The records of one life. declare_gap(first, count) is called before unacknowledged records are dropped.
 
     aside: [first, count] of records set aside (law 5). near: (index, UTC seconds) of the newest committed record, or
-    None. dropped: records lost unacknowledged, as far as can be known. stale: records of earlier lives removed: they
-    cannot be sent, since a record belongs to its life.
+    None. told: what the owner keeps of its gateway in the same file. dropped: records lost unacknowledged, as far as
+    can be known. stale: records of earlier lives removed: they cannot be sent, since a record belongs to its life.
     """
 
     def __init__(self, folder, capacity_segments, declare_gap):
@@ -43,6 +46,7 @@ class Outbox:
         self._cached = (None, b"")  # one segment and its bytes
         self.aside = []
         self.near = None
+        self.told = None
         self.dropped = 0
         self.stale = 0
 
@@ -68,13 +72,18 @@ class Outbox:
             end = max(end, first + count)
         return end
 
-    def append(self, index, time, boot, values):
-        """Keep a record: it is on flash when this returns. index only rises, so nothing is appended to a torn tail."""
-        body = cbor.encode([time, boot, values])
-        if len(body) > MAX_RECORD:
-            raise ValueError("record over %d bytes" % MAX_RECORD)
-        chunk = len(body).to_bytes(2, "big") + crc32(body).to_bytes(4, "big") + body
-        fresh = self._tail_end != index or index - self._segments[-1] >= SEGMENT_RECORDS
+    def append(self, index, *items):
+        """Keep records and events, of numbers from `index` on, all or none: they are on flash when this returns.
+
+        index only rises, so nothing is appended to a torn tail.
+        """
+        chunk = b""
+        for item in items:
+            body = cbor.encode(item)
+            if len(body) > MAX_RECORD:
+                raise ValueError("record over %d bytes" % MAX_RECORD)
+            chunk += len(body).to_bytes(2, "big") + crc32(body).to_bytes(4, "big") + body
+        fresh = self._tail_end != index or index + len(items) - self._segments[-1] > SEGMENT_RECORDS
         if fresh:
             while len(self._segments) >= self._capacity:
                 self._make_room()
@@ -83,7 +92,7 @@ class Outbox:
         flash.append(self._path(segment), chunk, fresh)
         if fresh:
             self._segments.append(index)
-        self._tail_end = index + 1
+        self._tail_end = index + len(items)
         self._sizes[segment] = self._tail_end - segment
 
     def pending(self, limit):
@@ -94,6 +103,38 @@ class Outbox:
             if count >= limit:
                 break
         return count
+
+    def judge(self):
+        """What the newest record or event was kept with; b"" if there is none."""
+        if not self._segments or not self._size(self._segments[-1]):
+            return b""
+        item = self._record(self._segments[-1], self._size(self._segments[-1]) - 1)
+        return item[-1] if isinstance(item[-1], bytes) else b""
+
+    def next_event(self):
+        """(number, item) of the oldest event that waits, one in flight last; or None."""
+        late = None
+        for index, segment in self._waiting():
+            item = self._record(segment, index - segment)
+            if len(item) == EVENT:
+                if not self._flights.carries(index):
+                    return index, item
+                late = late or (index, item)
+        return late
+
+    def resend(self, first, count):
+        """Let acknowledged records of a range wait again; returns how many of it are held."""
+        held = 0
+        for segment in self._segments:
+            held += max(0, min(segment + self._size(segment), first + count) - max(segment, first))
+        kept = []
+        for low, high in self._acked:
+            for part in ([low, min(high, first)], [max(low, first + count), high]):
+                if part[0] < part[1]:
+                    kept.append(part)
+        self._acked = kept
+        self._changed = True
+        return held
 
     def next_run(self, most):
         """Records for one report: [(index, time, boot, values)], oldest first, at most `most`; empty if none wait.
@@ -109,7 +150,7 @@ class Outbox:
             if segment + SEGMENT_RECORDS <= index:
                 continue
             for place in range(max(0, index - segment), self._size(segment)):
-                time, other, _ = self._record(segment, place)
+                time, other = self._record(segment, place)[:2]
                 if other != boot:
                     return newest
                 newest = max(newest, time)
@@ -133,6 +174,12 @@ class Outbox:
             self._changed = True
         return [flight[0] for flight in done]
 
+    def keep(self, told):
+        """Keep something small of the gateway with the state."""
+        if told != self.told:
+            self.told = told
+            self._changed = True
+
     def forget_near(self):
         """The gateway begins anew, and knows of no record that was committed."""
         if self.near:
@@ -145,9 +192,9 @@ class Outbox:
             return
         for segment in self._segments:
             if segment <= index < segment + self._size(segment):
-                time, boot, _ = self._record(segment, index - segment)
-                if not boot:
-                    self.near = (index, time)
+                item = self._record(segment, index - segment)
+                if not item[1] and len(item) != EVENT:
+                    self.near = (index, item[0])
 
     def take_back(self):
         """What was set aside may be tried again: after a boot, which may have brought other software to either end."""
@@ -169,7 +216,7 @@ class Outbox:
                 self._folder + "/" + _STATE,
                 {
                     0: self._acked, 1: flights.flying, 2: self.dropped, 3: flights.refused,
-                    4: self.aside[-MAX_RANGES:], 5: self.near,
+                    4: self.aside[-MAX_RANGES:], 5: self.near, 6: self.told,
                 },
             )  # fmt: skip
             self._changed = False
@@ -181,7 +228,12 @@ class Outbox:
                 if run:
                     break
                 continue
-            time, boot, values = self._record(segment, index - segment)
+            item = self._record(segment, index - segment)
+            time, boot, values = item[:3]
+            if len(item) == EVENT:
+                if run:
+                    break
+                continue
             if run and (index != run[-1][0] + 1 or boot != run[-1][2] or time < run[-1][1]):
                 break
             run.append((index, time, boot, values))
@@ -241,7 +293,7 @@ class Outbox:
         return None if data is None else count, end if after is None else min(end, after)
 
     def _record(self, segment, place):
-        """[time, boot, values] of one record. The bytes of its segment are kept for the next one."""
+        """One record or event. The bytes of its segment are kept for the next one."""
         if self._cached[0] != segment:
             self._cached = (segment, flash.read(self._path(segment)) or b"")
         data = self._cached[1]
@@ -274,10 +326,10 @@ class Outbox:
 
     def _load_state(self):
         state = flash.load(self._folder + "/" + _STATE)
-        if isinstance(state, dict) and sorted(state) == [0, 1, 2, 3, 4, 5]:
+        if isinstance(state, dict) and sorted(state) == [0, 1, 2, 3, 4, 5, 6]:
             self._acked, self.dropped, self.aside = state[0], state[2], state[4]
             self._flights = Flights(state[1], state[3])
-            self.near = state[5]
+            self.near, self.told = state[5], state[6]
 
     def _path(self, first):
         return self._folder + "/" + _name(first)

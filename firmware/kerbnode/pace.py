@@ -1,15 +1,20 @@
 """How often a node may speak: a day's sequence numbers, and the backoff while the gateway is silent. Pure."""
 
 MAX_FRAMES_A_DAY = 16  # law 1: so many sequence numbers a day between two boots, a boot's own hello apart
+FOR_EVENTS = 4  # of them, which no report spends
+LISTEN_MS_A_DAY = 48000  # what silence may cost: firmware/POWER.md says which share of the cells that is
+URGENT_LEVEL = 3  # silent exchanges in a row that an event still tries at once; then it waits as reports do
 MAX_LEVEL = 6
 WAITS = (0, 1, 2, 4, 8, 16, 24)  # sample intervals, by silent exchanges in a row: a day of hourly samples at most
 UNANSWERED_BEFORE_HELLO = 3  # frames in a row; the gateway may have lost the node's life, and only hello carries it
 
 
 class Pace:
-    """spent: frames sent on `day`. level, wait_intervals: the backoff. unanswered: frames in a row without answer."""
+    """spent: frames sent on `day`. level, wait_intervals: the backoff. unanswered: frames in a row without answer.
+    timeout_ms: how long a frame without answer is listened for."""
 
-    def __init__(self, spent=0, day=0, level=0, wait_intervals=0, unanswered=0):
+    def __init__(self, spent=0, day=0, level=0, wait_intervals=0, unanswered=0, timeout_ms=3000):
+        self._most = max(FOR_EVENTS + 1, min(MAX_FRAMES_A_DAY, LISTEN_MS_A_DAY // timeout_ms))
         self.spent = spent
         self.day = day & 0xFF
         self.level = min(level, MAX_LEVEL)
@@ -24,11 +29,15 @@ class Pace:
         if is_interval and self.wait_intervals:
             self.wait_intervals -= 1
 
-    def may_exchange(self):
-        return not self.wait_intervals and self.spent < MAX_FRAMES_A_DAY
+    def may_exchange(self, urgent=False):
+        return self.may_send(False, urgent) and (not self.wait_intervals or self.hurries(urgent))
 
-    def may_send(self, is_boot_hello=False):
-        return is_boot_hello or self.spent < MAX_FRAMES_A_DAY
+    def hurries(self, urgent):
+        """Whether an event that waits is tried at the next occasion."""
+        return urgent and self.level < URGENT_LEVEL
+
+    def may_send(self, is_boot_hello=False, urgent=False):
+        return is_boot_hello or self.spent < (self._most if urgent else self._most - FOR_EVENTS)
 
     def sent(self):
         self.spent = min(self.spent + 1, 255)

@@ -4,7 +4,8 @@ Pure data. The bytes are read and then wiped right after a wake, and written rig
 between finds none and can reuse no number. They hold the state of a clean sleep, or a count of crashes.
 
     crc 2, form and flags 1, backoff 1, counters generation 2, life tag 2, seq left 1, index left 1,
-    UTC at the planned wake 4 (0: unset), uptime at the planned wake 4, frames sent today 1, day 1, instance 8
+    UTC at the planned wake 4 (0: unset), uptime at the planned wake 4, frames sent today 1, day 1,
+    checks in a row 1, clock error in ppm 2, the judge's fast bytes 5
 """
 
 import struct
@@ -12,9 +13,12 @@ from binascii import crc32
 
 SIZE = 28
 HELLO = 1  # a hello is due
-SAMPLE = 2  # the planned wake is a sample's, no hop of a long sleep
+SAMPLE = 2  # the planned wake is a sample's
+CHECK = 4  # the planned wake looks again at what a sample has shown; neither: it takes the temperature, or is a hop
+EVENT = 8  # an event waits for its ack
+MAX_PPM = 32767
 
-_LAYOUT = ">HBBHHBBIIBB8s"
+_LAYOUT = ">HBBHHBBIIBBBh5s"
 _STATE = 0x40  # the two highest bits of the flags say which form the bytes have; 00 and 11 are what wiped memory shows
 _CRASH = 0x80
 _FORM = 0xC0
@@ -31,7 +35,7 @@ class State:
 
     __slots__ = (
         "flags", "unanswered", "level", "wait_intervals", "generation", "life_tag", "seq_left", "index_left",
-        "utc_s", "uptime_s", "spent", "day", "instance",
+        "utc_s", "uptime_s", "spent", "day", "checks", "ppm", "heat",
     )  # fmt: skip
 
     def __init__(self):
@@ -47,14 +51,16 @@ class State:
         self.uptime_s = 0
         self.spent = 0
         self.day = 0
-        self.instance = bytes(8)
+        self.checks = 0
+        self.ppm = 0
+        self.heat = bytes(5)
 
     def pack(self):
         return _seal(
             _STATE | self.unanswered << _UNANSWERED_SHIFT | self.flags,
             self.level << 5 | self.wait_intervals,
             self.generation & 0xFFFF, self.life_tag, self.seq_left, self.index_left,
-            self.utc_s, self.uptime_s, self.spent, self.day & 0xFF, self.instance,
+            self.utc_s, self.uptime_s, self.spent, self.day & 0xFF, self.checks, self.ppm, self.heat,
         )  # fmt: skip
 
 
@@ -70,17 +76,17 @@ def unpack(data):
     if form != _STATE:
         return None, 0
     state = State()
-    state.flags = fields[1] & (HELLO | SAMPLE)
+    state.flags = fields[1] & (HELLO | SAMPLE | CHECK | EVENT)
     state.unanswered = fields[1] >> _UNANSWERED_SHIFT & 3
     state.level, state.wait_intervals = fields[2] >> 5, fields[2] & 31
     state.generation, state.life_tag, state.seq_left, state.index_left = fields[3:7]
-    state.utc_s, state.uptime_s, state.spent, state.day, state.instance = fields[7:12]
+    state.utc_s, state.uptime_s, state.spent, state.day, state.checks, state.ppm, state.heat = fields[7:14]
     return state, 0
 
 
 def pack_crash(crashes):
     """The other form: how many times in a row a wake ended in an error, at most 255."""
-    return _seal(_CRASH, min(crashes, 255), 0, 0, 0, 0, 0, 0, 0, 0, bytes(8))
+    return _seal(_CRASH, min(crashes, 255), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, bytes(5))
 
 
 def _seal(*fields):

@@ -9,19 +9,53 @@ failed, and its error is the value: one broken part hides no other. Loaded by to
 import os
 
 from kerbnode import flash
-from kerbwire.channels import FAULT, NO_ECHO
+from kerbnode.level import MAX_SPREAD_MM
+from kerbwire.channels import (
+    AT_BATTERY,
+    AT_DISTANCE,
+    AT_TEMPERATURE,
+    AT_TILT,
+    COVERED,
+    GARBLED,
+    LATE,
+    NO_CONVERSION,
+    NO_ECHO,
+    OUT_OF_RANGE,
+    PART_REASONS,
+    PASSIVATED,
+    QUALITY,
+    SILENT,
+    STUCK,
+    TEMPERATURE,
+    WEAK_ECHO,
+    WRAPPED_ECHO,
+    WRONG_PART,
+)  # fmt: skip
 
 LEAST_ECHOES = 3  # of a ranger that points at something solid
 BATTERY_10MV = (300, 550)  # a lithium pair or USB behind a diode; below it an ESP32's or a Pico's regulator gives out
 TEMPERATURE_HALF_C = (-80, 170)  # -40 to +85 degC: what the boards bear
 CLOCK_STEP_MS = 2100  # two ticks of a clock that counts whole seconds
 CLOCK_SLACK_MS = 1100  # its granularity, and what the test itself takes
+LOAD_MS = 500  # how long the ranger draws from the cells
 PROOF = bytes(range(256)) * 2
 LISTEN_MS = 1200  # a radar speaks ten times a second
 METER_ASKS = b"\x58\xaa"  # BL0942: read all, address 0
 METER_SAYS = 23
 
+
 PASS, FAIL, SKIP = "pass", "fail", "skip"
+
+_ADVICE = {
+    SILENT: "no power, a broken wire, TX and RX swapped, or no pull-up: see boards/WIRING.md",
+    GARBLED: "noise on the line, TX and RX swapped, or a weak pull-up: see boards/WIRING.md",
+    WRONG_PART: "another part is fitted than board.json names",
+    STUCK: "the part is damaged, or its line lies at a supply: replace it",
+    LATE: "its supply breaks down while it measures: measure it at the part",
+    OUT_OF_RANGE: "the part is damaged, or moved: let it lie still and test again",
+    NO_CONVERSION: "its supply breaks down while it measures: measure it at the part",
+    PASSIVATED: "cells that lay long: load them with 33 ohm for some minutes and test again",
+}
 
 
 def main():
@@ -36,11 +70,11 @@ def main():
     with open("/board.json") as file:
         board = json.load(file)
     settings = config.read("/node/config.json")[0]
-    print(json.dumps(run(machine, time, hal.Hal(machine, time, os.urandom, board), board, settings)))
+    print(json.dumps(run(time, hal.Hal(machine, time, os.urandom, board), board, settings)))
 
 
-def run(machine, time, board_hal, board, settings, root=""):
-    """The rows of a board. machine, time: the modules. root: what stands before each path."""
+def run(time, board_hal, board, settings, root=""):
+    """The rows of a board. time: the module. root: what stands before each path."""
     rows = []
 
     def check(name, test, *arguments):
@@ -57,7 +91,8 @@ def run(machine, time, board_hal, board, settings, root=""):
     check("clock", _clock, time, board_hal)
     for name in sorted(board["sensors"]):
         facts = board["sensors"][name]
-        check(name, _TESTS.get(facts.get("driver", "divider"), _no_driver), machine, board_hal, facts, settings)
+        test = _TESTS.get(facts.get("driver", "divider"), _no_driver)
+        check(name, test, board_hal, facts, board["sensors"], settings)
     check("link", _link, board_hal, board["link"])
     check("radio", _radio)
     return rows
@@ -123,71 +158,90 @@ def _clock(time, board_hal):
     return PASS, value, limit, ""
 
 
-def _distance(machine, board_hal, facts, settings):
-    from kerbnode import bin
-    from kerbnode.drivers import a02yyuw
-
-    switch = board_hal.power(facts)
-    uart = board_hal.uart(facts, a02yyuw.RECEIVE_BUFFER)
-    parser = a02yyuw.Parser()
-    try:
-        switch(True)
-        board_hal.sleep_ms(facts.get("warm_up_ms", 0))
-        for _ in range(2):  # two stray echoes on one side are chance, and would not come twice
-            readings = a02yyuw.measure(uart, board_hal, settings["echoes"], settings["echo_timeout_ms"], parser)
-            echoes = sorted([reading for reading in readings if reading != NO_ECHO])
-            spread_mm = echoes[-1 - len(echoes) // 4] - echoes[len(echoes) // 4] if echoes else 0
-            if len(echoes) >= LEAST_ECHOES and spread_mm <= bin.MAX_SPREAD_MM:
-                break
-    finally:
-        switch(False)
-    limit = "%d echoes, spread %d mm" % (LEAST_ECHOES, bin.MAX_SPREAD_MM)
-    if not readings:
-        return FAIL, "silent, %d bytes of noise" % parser.noise, limit, "no power, or TX and RX swapped"
+def _distance(board_hal, facts, fitted, settings):
+    for _ in range(2):  # two stray echoes on one side are chance, and would not come twice
+        sensors, values, named = _sample(board_hal, {"distance": facts}, settings, AT_DISTANCE)
+        echoes = sorted([reading for reading in sensors.readings if reading != NO_ECHO])
+        quarter = len(echoes) // 4
+        spread_mm = echoes[-1 - quarter] - echoes[quarter] if echoes else 0
+        if named or (len(echoes) >= LEAST_ECHOES and spread_mm <= MAX_SPREAD_MM):
+            break
+    limit = "%d echoes, spread %d mm" % (LEAST_ECHOES, MAX_SPREAD_MM)
+    if named:
+        return FAIL, named[0], limit, named[1]
+    value = "%d mm, spread %d mm" % (echoes[len(echoes) // 2], spread_mm) if echoes else "no echo"
+    if values[QUALITY] & COVERED:
+        return FAIL, "covered, " + value, limit, "a bag, water or frost before it, or the target is too near"
+    if values[QUALITY] & WRAPPED_ECHO:
+        return FAIL, "wrapped echo", limit, "what it sees is beyond its range: point it at a wall"
     if len(echoes) < LEAST_ECHOES:
-        return FAIL, "%d echoes" % len(echoes), limit, "nothing in 30 mm to 4.5 m: point it at a wall"
-    value = "%d mm, spread %d mm" % (echoes[len(echoes) // 2], spread_mm)
-    if spread_mm > bin.MAX_SPREAD_MM:
+        words = "weak echo, %d echoes" if values[QUALITY] & WEAK_ECHO else "%d echoes"
+        return FAIL, words % len(echoes), limit, "nothing in its range, or a dirty face: point it at a wall"
+    if spread_mm > MAX_SPREAD_MM:
         return FAIL, value, limit, "it moves, or sees an edge: fix it, and point it at a flat wall"
+    if echoes[0] == echoes[-1]:
+        return PASS, value + ": a part that is stuck shows the same, so hold a hand before it", limit, ""
     return PASS, value, limit, ""
 
 
-def _temperature(machine, board_hal, facts, settings):
-    import ds18x20
-    import onewire
-
-    from kerbnode.drivers.ds18b20 import CONVERSION_MS, Ds18b20
-
-    part = Ds18b20(ds18x20.DS18X20(onewire.OneWire(board_hal.pin(facts["pin"]))))
-    part.start()
-    board_hal.sleep_ms(CONVERSION_MS)
-    half_c = part.read()
+def _temperature(board_hal, facts, fitted, settings):
+    for _ in range(2):  # a conversion that a slow program missed to see looks as if there was none
+        _, values, named = _sample(board_hal, {"temperature": facts}, settings, AT_TEMPERATURE)
+        if not named:
+            break
     low, high = TEMPERATURE_HALF_C
     limit = "%d to %d degC" % (low // 2, high // 2)
-    if half_c is FAULT:
-        return FAIL, "no answer", limit, "not wired to GPIO %d, or its 4.7 kohm pull-up is missing" % facts["pin"]
+    if named:
+        return FAIL, named[0], limit, named[1]
+    half_c = values[TEMPERATURE]
     value = "%s%d.%d degC" % ("-" if half_c < 0 else "", abs(half_c) // 2, abs(half_c) % 2 * 5)
     return (PASS, value, limit, "") if low <= half_c <= high else (FAIL, value, limit, "the part is damaged")
 
 
-def _battery(machine, board_hal, facts, settings):
-    from kerbnode.drivers.battery import volts_10mv
+def _tilt(board_hal, facts, fitted, settings):
+    sensors, _, named = _sample(board_hal, {"tilt": facts}, settings, AT_TILT)
+    if not named:
+        return PASS, "%d degrees from upright" % sensors.tilt_deg, "it tells how it lies", ""
+    if sensors.troubles[0][0] == AT_TILT | SILENT:
+        _, value, limit, cause = _on_i2c(board_hal, facts, fitted, settings)
+        return FAIL, value, limit, cause or named[1]
+    return FAIL, named[0], "it tells how it lies", named[1]
 
-    volts = volts_10mv(board_hal.adc_mv(facts), facts["divider_top_ohm"], facts["divider_bottom_ohm"])
+
+def _battery(board_hal, facts, fitted, settings):
+    """Under the load of the ranger, where one is fitted."""
+    tried = {"battery": facts}
+    if "distance" in fitted:
+        tried["distance"] = fitted["distance"]
+    short = dict(settings)
+    short["echo_timeout_ms"] = LOAD_MS
+    sensors, _, named = _sample(board_hal, tried, short, AT_BATTERY)
     low, high = BATTERY_10MV
-    value, limit = "%d.%02d V" % (volts // 100, volts % 100), "%d.%02d to %d.%02d V" % (
-        low // 100, low % 100, high // 100, high % 100,
-    )  # fmt: skip
+    limit = "%d.%02d to %d.%02d V" % (low // 100, low % 100, high // 100, high % 100)
+    volts = (sensors.battery_mv[2] + 5) // 10
+    value = "%d.%02d V" % (volts // 100, volts % 100)
+    if named:
+        verdict = SKIP if (AT_BATTERY | PASSIVATED) in [code for code, _ in sensors.troubles] else FAIL
+        return verdict, value + ", " + named[0], limit, named[1]
     if volts < low:
-        return FAIL, value, limit, "cells empty or not fitted, or the divider at GPIO %d is open" % facts["pin"]
+        return FAIL, value, limit, "cells empty, or the divider at GPIO %d has other resistors" % facts["pin"]
     return (PASS, value, limit, "") if volts <= high else (FAIL, value, limit, "the divider has other resistors")
 
 
-def _on_i2c(machine, board_hal, facts, settings):
-    bus = machine.I2C(
-        facts["i2c"], sda=machine.Pin(facts["sda"]), scl=machine.Pin(facts["scl"]), freq=facts["frequency_hz"]
-    )
-    found = bus.scan()
+def _sample(board_hal, facts, settings, at):
+    """(sensors, values of a sample, None or (what is wrong in words, what to do) of the part at `at`)."""
+    from kerbnode.sensors import Sensors
+
+    sensors = Sensors(board_hal, facts)
+    values = sensors.sample(settings, True)
+    for code, raw in sensors.troubles:
+        if code & 0xF0 == at:
+            return sensors, values, ("%s, raw %d" % (PART_REASONS[code & 15], raw), _ADVICE[code & 15])
+    return sensors, values, None
+
+
+def _on_i2c(board_hal, facts, fitted, settings):
+    found = board_hal.i2c(facts).scan()
     limit = "0x%02x answers" % facts["address"]
     if facts["address"] in found:
         return PASS, limit, limit, ""
@@ -195,13 +249,14 @@ def _on_i2c(machine, board_hal, facts, settings):
     return FAIL, others + " answers", limit, "not wired, no pull-ups, or its address pin is set the other way"
 
 
-def _level(machine, board_hal, facts, settings):
-    level = machine.Pin(facts["pin"], machine.Pin.IN).value()
+def _level(board_hal, facts, fitted, settings):
+    pins = board_hal.machine.Pin
+    level = pins(facts["pin"], pins.IN).value()
     seen = "someone" if level == facts["active"] else "nobody"
     return PASS, seen, "a level at GPIO %d" % facts["pin"], ""
 
 
-def _radar(machine, board_hal, facts, settings):
+def _radar(board_hal, facts, fitted, settings):
     uart = board_hal.uart(facts, 256)
     board_hal.sleep_ms(LISTEN_MS)
     heard = uart.any()
@@ -210,7 +265,7 @@ def _radar(machine, board_hal, facts, settings):
     return FAIL, "silent", "it speaks", "no power, or TX and RX swapped"
 
 
-def _meter(machine, board_hal, facts, settings):
+def _meter(board_hal, facts, fitted, settings):
     uart = board_hal.uart(facts, 64)
     uart.write(METER_ASKS)
     board_hal.sleep_ms(LISTEN_MS)
@@ -220,9 +275,9 @@ def _meter(machine, board_hal, facts, settings):
     return FAIL, "%d bytes" % heard, limit, "no mains at the meter, or its isolated line is not wired"
 
 
-def _dimmer(machine, board_hal, facts, settings):
+def _dimmer(board_hal, facts, fitted, settings):
     """Half light, then full light, which it is left at: nobody is left in the dark."""
-    output = machine.PWM(machine.Pin(facts["pin"]), freq=facts["frequency_hz"], duty_u16=32768)
+    output = board_hal.machine.PWM(board_hal.pin(facts["pin"]), freq=facts["frequency_hz"], duty_u16=32768)
     board_hal.sleep_ms(500)
     half = output.duty_u16()
     output.duty_u16(65535 if facts["full_light_duty"] else 0)
@@ -234,7 +289,7 @@ def _dimmer(machine, board_hal, facts, settings):
     return PASS, value, limit, ""
 
 
-def _no_driver(machine, board_hal, facts, settings):
+def _no_driver(board_hal, facts, fitted, settings):
     return SKIP, facts.get("driver", "no driver"), "", "this firmware does not test it: look at it by hand"
 
 
@@ -259,6 +314,7 @@ def _radio():
 
 
 _TESTS = {
-    "a02yyuw": _distance, "ds18b20": _temperature, "divider": _battery, "lis3dh": _on_i2c, "veml7700": _on_i2c,
+    "a02yyuw": _distance, "jsn_sr04t": _distance, "vl53l1x": _distance, "ds18b20": _temperature, "divider": _battery,
+    "lis3dh": _tilt, "veml7700": _on_i2c,
     "bh1750": _on_i2c, "level": _level, "ld2410": _radar, "bl0942": _meter, "pwm": _dimmer,
 }  # fmt: skip

@@ -11,18 +11,43 @@ ROLES = ("bin", "lamp")
 NOT_FITTED, NO_ECHO, FAULT = -(1 << 29), 1 - (1 << 29), 2 - (1 << 29)
 SPECIAL = {NOT_FITTED: "not fitted", NO_ECHO: "no echo", FAULT: "fault"}
 
-FILL, DISTANCE, TEMPERATURE, BATTERY, TILT, QUALITY = 0, 1, 2, 3, 4, 5
+FILL, DISTANCE, TEMPERATURE, BATTERY, TILT, QUALITY, TROUBLE, RAW = 0, 1, 2, 3, 4, 5, 8, 9
 LEVEL, POWER, ENERGY, LUX, HOURS, PRESENCE, SUPPLY, FAULTS, CAUSE = 16, 17, 18, 19, 20, 21, 22, 23, 24
 MAX_CHANNEL = 31  # the column mask is a 32-bit number
 
 # Bits of QUALITY.
 FEW_ECHOES, SPREAD_ECHOES, BELOW_RANGE, ABOVE_RANGE, UNCORRECTED = 1, 2, 4, 8, 16
+COVERED, OPEN_LID, NOT_UPRIGHT, WEAK_ECHO, WRAPPED_ECHO, ROUGH_TEMPERATURE, FAULTY_PART = (
+    32, 64, 128, 256, 512, 1024, 2048,
+)  # fmt: skip
 QUALITY_FLAGS = {
     FEW_ECHOES: "few echoes",
     SPREAD_ECHOES: "spread echoes",
     BELOW_RANGE: "below range",
     ABOVE_RANGE: "above range",
     UNCORRECTED: "no temperature correction",
+    COVERED: "covered sensor",
+    OPEN_LID: "open lid",
+    NOT_UPRIGHT: "not upright",
+    WEAK_ECHO: "weak echo",
+    WRAPPED_ECHO: "wrapped echo",
+    ROUGH_TEMPERATURE: "rough temperature",
+    FAULTY_PART: "faulty part",
+}
+
+# Values of TROUBLE: slot << 4 | reason. RAW beside it is what the part said, as the reason tells.
+AT_DISTANCE, AT_TEMPERATURE, AT_TILT, AT_BATTERY = 0, 16, 32, 48
+SILENT, GARBLED, WRONG_PART, STUCK, LATE, OUT_OF_RANGE, NO_CONVERSION, PASSIVATED = 1, 2, 3, 4, 5, 6, 7, 8
+PART_SLOTS = ("distance", "temperature", "tilt", "battery")
+PART_REASONS = {
+    SILENT: "silent",  # raw: 0, or the bus's error number
+    GARBLED: "garbled",  # raw: bytes that were no reading
+    WRONG_PART: "another part",  # raw: what it says that it is
+    STUCK: "stuck",  # raw: the level or the value that never changes
+    LATE: "no result in time",  # raw: its status
+    OUT_OF_RANGE: "out of range",  # raw: the value
+    NO_CONVERSION: "lost power in between",  # raw: the value
+    PASSIVATED: "passivated cells",  # raw: millivolts at the first load
 }
 
 # Values of CAUSE: why a lamp changed its level.
@@ -77,6 +102,8 @@ CHANNELS = {
         (BATTERY, "battery", "V", 1, 100, 0, 2000, (BIN,), HOLD),
         (TILT, "tilt", "deg", 1, 1, 0, 180, (BIN, LAMP), HOLD),
         (QUALITY, "quality", "flags", 1, 1, 0, 65535, (BIN, LAMP), RANK),
+        (TROUBLE, "trouble", "code", 1, 1, 0, 255, (BIN,), HOLD),  # of events only, as the next
+        (RAW, "raw", "code", 1, 1, 0, 65535, (BIN,), HOLD),
         (LEVEL, "level", "%", 1, 1, 0, 100, (LAMP,), RANK),
         (POWER, "power", "W", 1, 10, 0, 20000, (LAMP,), WATTS),
         (ENERGY, "energy", "Wh", 1, 1, 0, (1 << 31) - 8, (LAMP,), WATT_HOURS),
@@ -88,3 +115,10 @@ CHANNELS = {
         (CAUSE, "cause", "code", 1, 1, 0, 15, (LAMP,), RANK),
     )
 }
+
+
+def trouble(code: int) -> str:
+    """A value of TROUBLE in words."""
+    slot, reason = code >> 4, code & 15
+    of = PART_SLOTS[slot] if slot < len(PART_SLOTS) else "slot %d" % slot
+    return of + ": " + PART_REASONS.get(reason, "reason %d" % reason)

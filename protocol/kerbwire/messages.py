@@ -278,13 +278,29 @@ def _refuse(data: bytes) -> None:
 
 def class_of(kind: int) -> "Any":
     """The class of a kind, or None: unknown here, or left out of this bundle."""
-    if kind in MODULES:
-        try:
-            module = __import__("kerbwire." + MODULES[kind], None, None, ("MESSAGES",))
-        except ImportError:
-            return None
-        for cls in module.MESSAGES:
-            _classes[cls.KIND] = cls
+    name = MODULES.get(kind)
+    found: "Any" = ()
+    try:  # in words, not by __import__, and each by its own name: so a bundle's builder sees what is loaded from here
+        if name == "events":
+            from kerbwire.events import MESSAGES as of_events
+
+            found = of_events
+        elif name == "controls":
+            from kerbwire.controls import MESSAGES as of_controls
+
+            found = of_controls
+        elif name == "updates":
+            from kerbwire.updates import MESSAGES as of_updates
+
+            found = of_updates
+        elif name == "waves":
+            from kerbwire.waves import MESSAGES as of_waves
+
+            found = of_waves
+    except ImportError:
+        return None
+    for cls in found:
+        _classes[cls.KIND] = cls
     return _classes.get(kind)
 
 

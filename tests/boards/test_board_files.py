@@ -72,7 +72,7 @@ def test_pins_of_an_rp2_lead_to_the_peripherals_they_are_wired_to(name):
             assert (user["sda"] % 4, user["scl"] % 4) == ((0, 1), (2, 3))[user["i2c"]]
 
 
-@pytest.mark.parametrize(("name", "first", "last"), [("esp32_c3", 0, 5), ("esp32_s3", 0, 21)])
+@pytest.mark.parametrize(("name", "first", "last"), [("emulated", 0, 5), ("esp32_c3", 0, 5), ("esp32_s3", 0, 21)])
 def test_the_pin_of_the_tilt_sensor_can_wake_the_chip(name, first, last):
     assert first <= boards.load(name).sensors["tilt"]["wake_pin"] <= last
 
@@ -138,7 +138,7 @@ def test_an_unknown_board_names_the_known_ones():
 
 def test_a_part_that_no_board_wires_is_still_a_choice():
     wired = {part.name for name in boards.names() for part in boards.load(name).parts.values()}
-    assert set(boards.parts()) - wired == {"jsn_sr04t"}
+    assert set(boards.parts()) - wired == {"jsn_sr04t", "vl53l1x"}
 
 
 # The pages beside the boards

@@ -25,17 +25,33 @@ def test_a_sound_board_passes_its_self_test(node, kerb, name):
 
 
 @pytest.mark.parametrize(
-    ("slot", "fault", "cause"),
+    ("slot", "fault", "value", "cause"),
     [
-        ("distance", "silent", "TX and RX swapped"),
-        ("distance", "no_echo", "point it at a wall"),
-        ("distance", "garbled", "TX and RX swapped"),
-        ("temperature", "garbled", "pull-up is missing"),
-        ("temperature", None, "pull-up is missing"),
-        ("tilt", None, "not wired, no pull-ups"),
+        ("distance", None, "silent, raw 0", "TX and RX swapped"),
+        ("distance", "silent", "silent, raw 0", "TX and RX swapped"),
+        ("distance", "brown_out", "silent, raw 0", "no power"),
+        ("distance", "garbled", "garbled, raw ", "TX and RX swapped"),
+        ("distance", "no_echo", "0 echoes", "point it at a wall"),
+        ("distance", "covered", "covered", "a bag, water or frost"),
+        ("distance", "wet", "covered", "a bag, water or frost"),
+        ("distance", "noisy", "spread", "flat wall"),
+        ("temperature", None, "silent, raw 0", "no pull-up"),
+        ("temperature", "garbled", "garbled, raw 9", "a weak pull-up"),
+        ("temperature", "stuck", "lost power in between, raw 1360", "its supply"),
+        ("temperature", "brown_out", "lost power in between, raw 1360", "its supply"),
+        ("temperature", "out_of_range", "out of range, raw 2400", "damaged"),
+        ("tilt", None, "nothing answers", "not wired, no pull-ups"),
+        ("tilt", "wrong_id", "another part, raw 68", "than board.json names"),
+        ("tilt", "stuck", "stuck, raw 0", "replace it"),
+        ("tilt", "noisy", "out of range, raw ", "let it lie still"),
+        ("tilt", "out_of_range", "out of range, raw 0", "damaged"),
+        ("battery", None, "silent, raw 0", "a broken wire"),
+        ("battery", "open", "silent, raw 0", "a broken wire"),
+        ("battery", "saturated", "out of range, raw ", "damaged"),
+        ("battery", "worn", "2.", "cells empty"),
     ],
 )
-def test_a_broken_part_fails_with_its_likely_cause_and_hides_no_other(node, kerb, slot, fault, cause):
+def test_a_broken_part_fails_with_its_name_and_likely_cause_and_hides_no_other(node, kerb, slot, fault, value, cause):
     board = node()
     part = board.hardware.parts[slot]
     part.present, part.fault = fault is not None, fault
@@ -43,18 +59,18 @@ def test_a_broken_part_fails_with_its_likely_cause_and_hides_no_other(node, kerb
     rows = rows_of(out)
     assert status == 1
     assert [row["check"] for row in rows.values() if row["verdict"] == "fail"] == [slot]
-    assert cause in rows[slot]["cause"] and rows[slot]["limit"]
+    assert value in rows[slot]["value"] and cause in rows[slot]["cause"] and rows[slot]["limit"]
 
 
 def test_changed_firmware_and_a_crowded_flash_fail(node, kerb):
     board = node()
     with Device.open(board.usb_path) as device:
-        device.write("/lib/kerbnode/pace.mpy", b"of another version")
+        device.write("/lib/kerbnode/log.mpy", b"of another version")
         device.write("/music.wav", bytes(500_000))
         device.reset()
     status, out, _ = kerb("selftest", "--port", board.usb_path)
     assert status == 1
-    assert "fail firmware     lib/kerbnode/pace.mpy differs" in out and "run kerb flash" in out
+    assert "fail firmware     lib/kerbnode/log.mpy differs" in out and "run kerb flash" in out
     assert "fail flash" in out and "kerb erase" in out
 
 
@@ -93,7 +109,7 @@ def test_settings_are_checked_written_and_shown(node, kerb):
     ("words", "cause"),
     [
         (["interval=5"], "No setting is called 'interval'"),
-        (["interval_s=5"], "interval_s=5 is no whole number from 360 to 86400"),
+        (["interval_s=5"], "interval_s=5 is no whole number from 450 to 86400"),
         (["interval_s=-600"], "is no whole number"),
         (["interval_s"], "is no NAME=VALUE"),
         (["full_mm=1200", "empty_mm=1200"], "full_mm is not less than empty_mm"),
@@ -136,8 +152,29 @@ def test_logs_outlast_resets_and_show_the_last_crash(node, kerb):
     assert len(crashes) > 3 and "ValueError" in crashes[0]
     assert told["crash"][1].startswith("note crash 1 ValueError")
     assert told["crash"][2].startswith("Traceback") and told["crash"][-1].startswith("ValueError: board.json")
+    frames = [line for line in told["crash"] if 'File "kerbnode/' in line]
+    assert frames and all(": kerbnode." in line for line in frames)  # the short names are told back
+    assert any("kerbnode.app.run" in line for line in frames)
     status, out, _ = kerb("logs", "--port", board.usb_path)
-    assert "The last crash:" in out
+    assert "The last crash:" in out and "kerbnode.app.run" in out
+
+
+def test_logs_take_the_names_of_another_bundle_from_a_file(node, kerb, tmp_path):
+    board = node("esp32_c3")
+    board.cut_power()
+    manifest = board.read_file("/bundle.json").replace(b'"firmware":"', b'"firmware":"other ')
+    crash = b'@ -\nnote crash 1 ValueError\nTraceback (most recent call last):\n  File "kerbnode/app.py", line 1, in zz\nValueError: x\n'
+    board.write_file("/bundle.json", manifest)
+    board.write_file("/node/crash", crash)
+    board.start()
+    status, out, err = kerb("logs", "--port", board.usb_path)
+    assert status == 0 and "in zz\n" in out and "--names" in err
+    names = tmp_path / "bundle.names.json"
+    names.write_text(json.dumps({"kerbnode/app.py": {"zz": ["kerbnode.app.elsewhere"]}}))
+    status, out, err = kerb("logs", "--port", board.usb_path, "--names", str(names))
+    assert (status, err) == (0, "") and "in zz: kerbnode.app.elsewhere\n" in out
+    status, out, err = kerb("logs", "--port", board.usb_path, "--names", str(tmp_path / "none"))
+    assert (status, out) == (1, "") and "names.json" in err
 
 
 def test_a_reset_runs_the_program_anew(node, kerb):

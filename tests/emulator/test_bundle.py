@@ -31,7 +31,16 @@ def test_the_same_sources_give_the_same_bytes(tmp_path, board):
     assert sorted(path for path, _ in package["urls"]) == sorted(bundle.contents(board, "bin"))
     assert package["urls"][-1] == ["main.py", "main.py"]
     assert json.loads(first["board.json"]) == boards.load(board).on_board()
-    assert {"lib/kerbwire/cbor.mpy", "lib/kerbnode/__init__.mpy"} <= set(first)
+    assert {"lib/kerbnode/app.mpy", "lib/kerbnode/__init__.mpy"} <= set(first)
+
+
+def test_what_every_wake_loads_is_small():
+    """A wake that only takes the temperature loads app and one driver; the bar of the whole role is the bench's."""
+    files = bundle.contents("esp32_c3", "bin")
+    assert len(files["lib/kerbnode/app.mpy"]) < 8 * 1024
+    whole = sum(len(data) for path, data in files.items() if path.endswith(".mpy"))
+    loose = bundle.contents("esp32_c3", "bin", readable=True)
+    assert whole < 0.85 * sum(len(data) for path, data in loose.items() if path.endswith(".mpy"))
 
 
 def test_a_bundle_names_no_path_of_the_machine_that_built_it(tmp_path):
@@ -42,14 +51,36 @@ def test_a_bundle_names_no_path_of_the_machine_that_built_it(tmp_path):
         assert str(tmp_path).encode() not in data, path
 
 
-def test_every_module_of_a_bundle_loads_on_the_board(emulated_board, tmp_path):
-    files = contents(bundle.build("esp32_c3", "bin", tmp_path / "bundle"))
-    modules = [p[4:-4].replace("/", ".").removesuffix(".__init__") for p in files if p.startswith("lib/kerbwire/")]
-    files["main.py"] = "\n".join(f"import {name}" for name in modules).encode() + b"\nprint('loaded')"
-    board = emulated_board("esp32_c3", files=files)
-    board.start()
-    board.world.advance(1)
-    assert board.console[-1] == "loaded"
+@pytest.mark.parametrize("readable", [False, True])
+def test_every_module_of_a_bundle_loads_on_the_board(emulated_board, readable):
+    files = bundle.contents("pico_w", "bin", readable=readable)
+    modules = [p[4:-4].replace("/", ".").removesuffix(".__init__") for p in files if p.endswith(".mpy")]
+    assert len(modules) > 40 if readable else 8 < len(modules) < 24
+    for module in modules:  # in a start of its own each: it brings along what it needs
+        board = emulated_board("pico_w", files={**files, "main.py": f"import {module}\nprint('loaded')".encode()})
+        board.start()
+        board.world.advance(1)
+        assert board.console[-1] == "loaded", module
+
+
+def test_what_tools_ask_for_by_name_is_there_in_both_forms(emulated_board):
+    attributes = {"boot_count", "index_limit", "node", "site", "epoch"}  # of what these functions give
+    lines = [
+        f"from {module} import {name}"
+        for module, names in bundle.CALLED.items()
+        for name in names
+        if name not in attributes and name != "watchdog_armed"
+    ]
+    lines += [
+        "c = Counters('/node', 8, 8)", "c.open(255)", "import sys",
+        "print(c.boot_count, c.index_limit, [m.watchdog_armed for m in sys.modules.values() if hasattr(m, 'watchdog_armed')])",
+    ]  # fmt: skip
+    for readable in (False, True):
+        files = bundle.contents("pico_w", "bin", readable=readable)
+        board = emulated_board("pico_w", files={**files, "main.py": "\n".join(lines).encode()})
+        board.start()
+        board.world.advance(1)
+        assert board.console[-1] == "0 0 [False]"
 
 
 def test_an_unknown_role_and_a_module_that_does_not_compile(tmp_path):

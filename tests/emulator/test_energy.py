@@ -54,7 +54,8 @@ def test_a_day_of_a_bin_is_the_same_in_each_run():
     ledgers = []
     for _ in range(2):
         with World(seed=3, paused=True) as world:
-            board = Board(world, "esp32_c3", name="bin", identity=Identity(node=1, secret=bytes(16)))
+            config = {"heat_s": 0}
+            board = Board(world, "esp32_c3", name="bin", identity=Identity(node=1, secret=bytes(16)), config=config)
             board.start()
             world.advance(24 * 3600)
             ledgers.append(board.energy().charge_uah)

@@ -101,7 +101,7 @@ def test_wrong_names_are_told_with_the_right_ones(emulated_board):
     board = program(emulated_board, "esp32_c3", "")
     with pytest.raises(ValueError, match="battery, distance, temperature, tilt"):
         board.break_part("light", "stuck")
-    with pytest.raises(ValueError, match="silent, no_echo, garbled, stuck"):
+    with pytest.raises(ValueError, match="silent, garbled, stuck, brown_out"):
         board.break_part("distance", "melted")
     with pytest.raises(ValueError, match="on no UART"):
         board.make_noisy("battery", 0.1)

@@ -7,12 +7,13 @@ import pytest
 from kerbtools import boards
 from kerbtools.emulator import Board, Identity, World
 
+HOURLY = {"heat_s": 0}  # without the looks at the temperature in between
 ASLEEP = b"import machine\nmachine.deepsleep(3_600_000)\n"
 
 
 @pytest.mark.parametrize("name", boards.names())
 def test_a_node_lives_through_a_day(emulated_board, name):
-    board = emulated_board(name, identity=Identity(node=7, secret=bytes(range(16)), site="test"))
+    board = emulated_board(name, identity=Identity(node=7, secret=bytes(range(16)), site="test"), config=HOURLY)
     board.start()
     board.world.advance(24 * 3600)
     taken = [line for line in board.console if line.startswith("taken ")]
@@ -24,7 +25,7 @@ def test_a_node_lives_through_a_day(emulated_board, name):
 def test_a_wake_is_cheap():
     """Held to a wake that does nothing, on the same machine in the same minute."""
     with World(seed=1, paused=True) as one, World(seed=1, paused=True) as other:
-        node = Board(one, "esp32_c3", identity=Identity(node=7, secret=bytes(16)))
+        node = Board(one, "esp32_c3", identity=Identity(node=7, secret=bytes(16)), config=HOURLY)
         bare = Board(other, "esp32_c3", files={"main.py": ASLEEP})
         spans = {node: [], bare: []}
         for board in spans:

@@ -148,11 +148,11 @@ def test_the_thermometer_speaks_the_data_sheets_protocol():
         part.reset()
         for value in (0x55, *part.address, 0xBE):
             part.write(value, at_us)
-        pad = bytes(part.read() for _ in range(9))
+        pad = bytes(part.read(at_us) for _ in range(9))
         assert crc8(pad) == 0
         celsius = int.from_bytes(pad[:2], "little", signed=True) / 16
         assert celsius == pytest.approx(scene.truth(START_US).temperature_c, abs=0.04) if ready else celsius == 85
     part.present = False
     assert not part.reset()
-    assert part.read() == 0xFF
+    assert part.read(START_US) == 0xFF
     assert part.scan() == b""

@@ -1,10 +1,10 @@
 """Settings: nothing in config.json can stop a node."""
 
-from rig import folder, write
+from rig import folder, read, write
 
 from kerbnode import config
 from kerbnode.exchange import MAX_RUN
-from kerbnode.pace import MAX_FRAMES_A_DAY
+from kerbnode.pace import FOR_EVENTS, MAX_FRAMES_A_DAY
 
 DEFAULTS = {row[0]: row[1] for row in config.SETTINGS}
 
@@ -22,7 +22,7 @@ def test_the_table_is_sound():
 
 def test_a_day_of_the_shortest_interval_fits_the_days_reports_with_room_to_catch_up():
     lowest = next(low for name, _, low, _ in config.SETTINGS if name == "interval_s")
-    assert 86400 / lowest <= MAX_FRAMES_A_DAY * MAX_RUN / 1.5
+    assert 86400 / lowest <= (MAX_FRAMES_A_DAY - FOR_EVENTS) * MAX_RUN / 1.5
 
 
 def test_no_file_and_an_empty_object_are_the_defaults():
@@ -65,3 +65,65 @@ def test_the_digest_tells_effective_settings_apart():
     assert len(digest) == 8
     assert config.digest(config.parse('{"unknown": 1}')[0]) == digest
     assert config.digest(config.parse('{"echoes": 5}')[0]) != digest
+
+
+def slots():
+    return config.Slots(folder())
+
+
+def test_a_patch_is_tried_proven_and_kept_over_a_restart():
+    one = slots()
+    assert (one.version, one.patch, one.trial) == (0, {}, False)
+    one.put(1, one.patched({0: 900, 13: 300}))
+    assert (slots().version, slots().patch, slots().trial) == (1, {0: 900, 13: 300}, True)
+    one.prove()
+    assert (slots().version, slots().patch, slots().trial) == (1, {0: 900, 13: 300}, False)
+    assert slots().patched({0: None, 14: 60}) == {13: 300, 14: 60}
+    settings, complaints = config.parse('{"tries": 4}', slots().patch)
+    assert (settings["interval_s"], settings["heat_s"], settings["tries"], complaints) == (900, 300, 4, [])
+
+
+def test_a_patch_that_is_given_up_leaves_the_last_good_one_and_its_version():
+    one = slots()
+    one.give_up()
+    assert slots().patch == {}
+    one.put(1, {0: 900})
+    one.prove()
+    for version in (2, 3):  # a second trial does not touch the good one either
+        one.put(version, {0: 1800})
+    assert slots().version == 3
+    one.give_up()
+    assert (slots().version, slots().patch, slots().trial) == (1, {0: 900}, False)
+    slots().put(2, {0: 1800})
+    slots().prove()
+    assert (slots().version, slots().patch) == (2, {0: 1800})
+
+
+def test_a_write_that_tears_costs_the_new_patch_and_never_the_good_one():
+    paths = [folder() + "/config." + str(at) for at in range(2)]
+    for act in ("put", "prove", "give_up"):
+        one = slots()
+        one.put(one.version + 1, {0: 900})
+        one.prove()
+        one.put(one.version + 1, {0: 1800})
+        if act == "put":
+            one.prove()
+        good = [1800] if act == "put" else [900, 1800]  # while one is on trial, either is the gateway's will
+        before = {path: read(path) for path in paths}
+        if act == "put":
+            one.put(one.version + 1, {0: 600})
+        elif act == "prove":
+            one.prove()
+        else:
+            one.give_up()
+        (torn,) = [path for path in paths if read(path) != before[path]]
+        whole = read(torn)
+        for size in range(len(whole)):
+            write(torn, whole[:size])
+            assert slots().patch[0] in good
+        write(torn, whole)
+
+
+def test_a_patch_of_an_unknown_number_or_beyond_the_bounds_is_a_complaint():
+    for patch in ({200: 5}, {0: 1}, {0: 10**6}):
+        assert len(config.parse("{}", patch)[1]) == 1

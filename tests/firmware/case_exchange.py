@@ -34,6 +34,7 @@ class Bench:
         self.settings = dict(SETTINGS)
         self.settings.update(settings)
         self.journal = Lines()
+        self.obeyed = []
         self.counters = Counters(folder(), 16, 32)
         self.counters.open()
         self.outbox = Outbox(folder() + "/outbox", 64, self.counters.declare_gap)
@@ -59,6 +60,7 @@ class Bench:
             settings=self.settings,
             journal=self.journal,
             make_hello=self.make_hello,
+            obey=lambda message, waited_s: self.obeyed.append(message),
         )
 
     def make_hello(self, challenge):
@@ -69,7 +71,7 @@ class Bench:
         for _ in range(count):
             index = self.counters.take_index()
             time = (UTC if not boot else 0) + 3600 * index
-            self.outbox.append(index, time, boot, values or {0: index % 101, 2: 40 + index % 7, 5: 0})
+            self.outbox.append(index, [time, boot, values or {0: index % 101, 2: 40 + index % 7, 5: 0}])
 
     def confirmed(self):
         assert self.exchange.hello(True)
@@ -118,7 +120,7 @@ def test_a_challenge_makes_the_near_form_forgotten_before_the_answer_leaves():
     """The gateway has lost what short reports are resolved from; the ack may be lost as well, and the node reset."""
     bench = Bench(Gateway(UTC)).confirmed()
     bench.take(24)
-    assert bench.exchange.reports() and bench.outbox.near
+    assert bench.exchange.reports(bench.settings["report_records"]) and bench.outbox.near
     bench.gateway.windows.clear()
     bench.gateway.near.clear()
     answer = bench.gateway.answer
@@ -135,7 +137,7 @@ def test_a_challenge_makes_the_near_form_forgotten_before_the_answer_leaves():
     bench.gateway.answer = answer
     bench.wake()
     bench.take(24)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(48))
 
 
@@ -150,7 +152,7 @@ def test_a_gateway_that_only_challenges_is_left_alone():
 def test_a_day_of_records_goes_in_one_report():
     bench = Bench(Gateway(UTC)).confirmed()
     bench.take(24)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(24))
     assert len(bench.air.sent) == 3
     assert bench.outbox.pending(100) == 0
@@ -162,7 +164,7 @@ def test_a_day_of_records_goes_in_one_report():
 def test_a_backlog_goes_in_full_reports_and_leaves_less_than_one():
     bench = Bench(Gateway()).confirmed()
     bench.take(110)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(96))
     assert bench.outbox.pending(100) == 14
     assert [len(m.records) for m in bench.gateway.messages[2:]] == [24, 24, 24, 24]
@@ -174,14 +176,14 @@ def test_a_wake_sends_a_bounded_number_of_reports_and_a_day_of_frames():
         bench.take(1, **{})
         bench.counters.take_index()  # a hole: each record is a report of its own
     bench.take(2)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert len(bench.air.sent) == 2 + 3
-    bench.pace.spent = 15
+    bench.pace.spent = 11
     bench.wake()
     bench.take(1)
     bench.counters.take_index()
     bench.take(1)
-    assert bench.exchange.reports() and len(bench.air.sent) == 1
+    assert bench.exchange.reports(bench.settings["report_records"]) and len(bench.air.sent) == 1
     assert bench.pace.wait_intervals == 0
 
 
@@ -189,7 +191,7 @@ def test_law_3_a_lost_ack_costs_one_more_frame_under_a_new_number():
     bench = Bench(Gateway()).confirmed()
     bench.take(24)
     bench.gateway.silent = 1
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(24))
     assert bench.journal.all[-4:] == [
         ("sent", "report", 2), ("sent", "report", 3), ("committed", 2), ("committed", 3),
@@ -200,10 +202,10 @@ def test_law_3_an_ack_a_report_late_triggers_no_resend():
     bench = Bench(Gateway(), tries=1).confirmed()
     bench.take(24)
     bench.gateway.silent = 1
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     bench.take(24)
     bench.wake()
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(48)) and bench.outbox.pending(100) == 0
     assert len(bench.air.sent) == 1
 
@@ -212,10 +214,10 @@ def test_law_3_a_lost_report_is_sent_again_after_the_one_that_arrived():
     bench = Bench(Gateway(), tries=1).confirmed()
     bench.take(24)
     bench.gateway.deaf = 1
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     bench.take(24)
     bench.wake()
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert [m.records[0].index for m in bench.gateway.messages[2:]] == [24, 0]
     assert bench.committed() == list(range(48))
 
@@ -224,13 +226,13 @@ def test_silence_ends_the_exchange_and_nothing_is_lost():
     bench = Bench(Gateway()).confirmed()
     bench.take(60)
     bench.gateway.deaf = 99
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     assert bench.time.now_ms <= 6000 + 1000
     assert bench.pace.level == 1 and bench.pace.unanswered == 2
     bench.gateway.deaf = 0
     bench.wake()
     bench.settings["report_records"] = 1
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(60))
 
 
@@ -238,7 +240,7 @@ def test_a_gateway_that_restarts_is_believed_again():
     bench = Bench(Gateway()).confirmed()
     bench.take(24)
     bench.gateway.restart(b"restored")
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.end.instance == b"restored"
 
 
@@ -246,9 +248,9 @@ def test_a_store_that_was_lost_is_told_by_hello():
     bench = Bench(Gateway()).confirmed()
     bench.gateway = bench.air.gateway = Gateway(instance=b"new card")
     bench.take(24)
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     bench.wake()
-    assert bench.exchange.hello(False) and bench.exchange.reports()
+    assert bench.exchange.hello(False) and bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(24))
 
 
@@ -257,7 +259,7 @@ def test_uptimes_go_with_the_boot_they_belong_to():
     bench.take(2, boot=1)  # this boot
     bench.take(2, boot=9)  # another one, of which nobody knows when it ended
     bench.take(2)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     first, second, third = bench.gateway.messages[2:]
     assert (first.boot, first.uptime_now) == (1, bench.time.now_ms // 1000)
     assert (second.boot, second.uptime_now) == (9, second.records[-1].time)
@@ -271,11 +273,11 @@ def test_law_2_time_comes_from_the_answer_to_the_latest_frame_only():
     held = []
     gateway.answer = lambda life, seq, message: held.append(seq) or []
     bench.take(24)
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     bench.wake()
     first = bench.counters.next_seq
     gateway.answer = lambda life, seq, message: [gateway.seal(life, Ack(first, [first], UTC))] if seq > first else []
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     assert bench.clock.utc() is None  # it echoed the frame before the latest
 
 
@@ -284,7 +286,7 @@ def test_law_10_strangers_end_the_window_after_eight_frames():
     bench.take(24)
     bench.gateway.answer = lambda life, seq, message: [b"noise that is no frame"] * 20
     bench.time.now_ms = 0
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     assert sum(bench.end.refused.values()) == 2 * MAX_BAD_FRAMES
     assert bench.time.now_ms == 2 * MAX_BAD_FRAMES * bench.air.delay_ms
 
@@ -300,10 +302,10 @@ def test_a_record_that_no_report_can_carry_does_not_block_the_others():
     bench = Bench(Gateway(), report_records=1).confirmed()
     bench.take(2)
     bench.take(1, **{})
-    bench.outbox.append(bench.counters.take_index(), UTC + 10**6, 0, {0: 5000})
-    bench.outbox.append(bench.counters.take_index(), UTC + 2 * 10**6, 0, {0: 50})
+    bench.outbox.append(bench.counters.take_index(), [UTC + 10**6, 0, {0: 5000}])
+    bench.outbox.append(bench.counters.take_index(), [UTC + 2 * 10**6, 0, {0: 50}])
     bench.settings["reports_per_wake"] = 16
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == [0, 1, 2, 4]
     assert bench.counters.gaps == [[3, 1]] and bench.outbox.dropped == 1
 
@@ -313,9 +315,9 @@ def test_reports_too_long_for_a_frame_are_split():
     for i in range(48):  # all channels, no two values alike
         values = {0: i * 37 % 101, 1: i * 5077 % 12001, 2: i * 91 % 250, 3: i * 771 % 2000, 5: i * 31337 % 65536}
         index = bench.counters.take_index()
-        bench.outbox.append(index, UTC + 3600 * i + i * i * 17, 0, values)
+        bench.outbox.append(index, [UTC + 3600 * i + i * i * 17, 0, values])
     bench.settings["reports_per_wake"] = 16
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(48))
     assert len(bench.air.sent) > 3
 
@@ -336,7 +338,7 @@ def test_law_5_a_report_that_is_refused_eight_times_is_set_aside_on_flash():
         bench.take(1)
         bench.counters.take_index()
         bench.pace.spent = 0
-        bench.exchange.reports()  # a new record, which is committed, and the old one, which is not
+        bench.exchange.reports(1)  # a new record, which is committed, and the old one, which is not
         bench.wake()
     assert bench.outbox.aside == [[0, 1]] and bench.outbox.pending(100) == 0
     assert ("note", "set aside", 1, "records from", 0) in bench.journal.all
@@ -345,7 +347,7 @@ def test_law_5_a_report_that_is_refused_eight_times_is_set_aside_on_flash():
     again.open(bench.counters.life)
     assert again.aside == [[0, 1]] and again.next_run(48) == []
     bench.gateway.answer = answer  # a boot tries it again, and this time the gateway is a newer one
-    assert bench.exchange.hello(True) and bench.exchange.reports()
+    assert bench.exchange.hello(True) and bench.exchange.reports(bench.settings["report_records"])
     assert bench.committed() == list(range(0, 20, 2)) and bench.outbox.aside == []
 
 
@@ -354,10 +356,10 @@ def test_a_challenge_is_no_answer_to_a_report():
     bench = Bench(gateway).confirmed()
     bench.take(24)
     gateway.answer = lambda life, seq, message: [gateway.seal(life, messages.Challenge(seq, b"12345678"))]
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     assert len(bench.air.sent) == 4 and bench.pace.unanswered == 2 and bench.pace.level == 1
     bench.wake()
-    assert not bench.exchange.reports()
+    assert not bench.exchange.reports(bench.settings["report_records"])
     assert bench.pace.needs_hello()
 
 
@@ -379,7 +381,7 @@ def test_reports_of_one_earlier_boot_are_dated_by_its_newest_record():
     bench = Bench(Gateway(), report_records=1).confirmed()
     bench.take(30, boot=9)
     bench.take(2)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     ends = [m.uptime_now for m in bench.gateway.messages[2:]]
     newest = bench.gateway.messages[3].records[-1].time
     assert ends == [newest, newest, None]
@@ -394,7 +396,7 @@ def test_what_was_refused_is_told_in_one_line():
     bench.take(24)
     hear = gateway.hear
     gateway.hear = lambda data: [b"noise of some length"] * 2 + [gateway.seal(LIFE, Ack(0, []))] + hear(data)
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     bench.air.noise = 5
     bench.end.skipped = 1
     bench.exchange.tell(7)
@@ -419,7 +421,7 @@ def test_records_behind_one_that_rotted_on_flash_are_declared_and_the_rest_is_co
     bench.outbox = Outbox(folder() + "/outbox", 64, bench.counters.declare_gap)
     bench.outbox.open(bench.counters.life)
     bench.wake()
-    assert bench.exchange.reports()
+    assert bench.exchange.reports(bench.settings["report_records"])
     lost = bench.counters.gaps[0]
     assert bench.committed() == list(range(lost[0])) + list(range(32, 70))
     assert lost == [lost[0], 32 - lost[0]] and bench.outbox.dropped == 1

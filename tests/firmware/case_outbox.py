@@ -27,7 +27,7 @@ def opened(capacity=64, gaps=None, life=LIFE):
 
 def fill(outbox, first, count, boot=0):
     for index in range(first, first + count):
-        outbox.append(index, 1000 + index, boot, {0: index % 101, 2: 40, 5: 0})
+        outbox.append(index, [1000 + index, boot, {0: index % 101, 2: 40, 5: 0}])
 
 
 def indices(run):
@@ -114,8 +114,8 @@ def test_a_run_is_consecutive_of_one_clock_and_its_times_do_not_fall():
     fill(outbox, 0, 2, boot=1)
     fill(outbox, 2, 2, boot=2)
     fill(outbox, 4, 2)
-    outbox.append(6, 900, 0, {0: 1})
-    outbox.append(8, 950, 0, {0: 1})
+    outbox.append(6, [900, 0, {0: 1}])
+    outbox.append(8, [950, 0, {0: 1}])
     for expected in ([0, 1], [2, 3], [4, 5], [6], [8]):
         run = outbox.next_run(48)
         assert indices(run) == expected
@@ -291,7 +291,7 @@ def test_a_record_that_cannot_be_sent_is_declared_and_out_of_the_way():
 
 def test_a_record_too_long_for_a_segment_is_refused():
     try:
-        opened().append(0, 0, 0, dict.fromkeys(range(12), 1 << 40))
+        opened().append(0, [0, 0, dict.fromkeys(range(12), 1 << 40)])
         assert False
     except ValueError:
         pass

@@ -43,10 +43,13 @@ class Parts:
 
     def __init__(self, time):
         self._time = time
-        self.ranges = [800]  # of the ranger, in turn; None: silent
+        self.ranges = [800, 801, 800, 799]  # of the ranger, in turn; None: silent
         self.celsius = 21.5  # None: nothing on the one-wire bus
+        self.busy = 0  # what it says while it should convert
         self.pin_mv = 1800
         self.addresses = [0x19, 0x10]
+        self.mass = 0x33  # what the accelerometer says that it is
+        self.pull = 25  # digits that its self-test pulls
         self.radar = b"\xf4\xf3\xf2\xf1"
         self.meter_answers = bytes(23)
         self.level = 1
@@ -54,6 +57,8 @@ class Parts:
         self.duties = []
         self.powered = []
         self.said = 0
+        self.settings = bytes(5)
+        self.pulls = 0
         parts = self
 
         class Pin:
@@ -85,6 +90,28 @@ class Parts:
 
             def scan(self):
                 return parts.addresses
+
+            def writeto_mem(self, address, register, data):
+                self._check(address)
+                if register & 0x7F == 0x20:
+                    parts.settings = bytes(data)
+                if register & 0x7F == 0x23:
+                    parts.pulls = data[0] & 6
+
+            def readfrom_mem(self, address, register, size):
+                self._check(address)
+                register &= 0x7F
+                if register == 0x20:
+                    return parts.settings
+                if register == 0x28:
+                    pull = parts.pull if parts.pulls else 0
+                    return bytes((0, pull, 0, pull, 0, 62 + pull))
+                shown = {0x0F: parts.mass, 0x27: 8}.get(register, 0)
+                return bytes([0] * (size - 1) + [shown])
+
+            def _check(self, address):
+                if address not in parts.addresses:
+                    raise OSError(19)
 
         class PWM:
             def __init__(self, pin, freq, duty_u16):
@@ -136,7 +163,11 @@ class OneWire:
         return pin
 
     def DS18X20(self, bus):
+        self.ow = self
         return self
+
+    def readbyte(self):
+        return self._parts.busy
 
     def convert_temp(self):
         if self._parts.celsius is None:
@@ -191,7 +222,7 @@ class Bench:
         sys.modules.update(modules)
         try:
             board_hal = hal.Hal(self.parts, self.time, os.urandom, self.board)
-            rows = selftest.run(self.parts, self.time, board_hal, self.board, self.settings, self.root)
+            rows = selftest.run(self.time, board_hal, self.board, self.settings, self.root)
         finally:
             for name in modules:
                 del sys.modules[name]
@@ -225,11 +256,13 @@ def test_a_sound_bin_passes():
         "battery", "clock", "distance", "firmware", "flash", "identity", "link", "radio", "temperature", "tilt",
     ]  # fmt: skip
     assert rows["identity"]["value"] == "node 7 at depot"
-    assert rows["distance"]["value"] == "800 mm, spread 0 mm"
+    assert rows["distance"]["value"] in ("800 mm, spread 1 mm", "800 mm, spread 2 mm")
+    assert rows["tilt"]["value"] == "0 degrees from upright"
     assert rows["temperature"]["value"] == "21.5 degC"
     assert rows["battery"]["value"] == "3.60 V"
     assert rows["radio"]["value"] == "020000000007"
-    assert bench.parts.powered == [(6, 1), (6, 0)]  # the ranger's load switch is off again
+    # The ranger's load switch, once as the cells' load, and off again each time.
+    assert [each for each in bench.parts.powered if each[0] == 6] == [(6, 1), (6, 0)] * 2
 
 
 def test_a_sound_lamp_passes_and_is_left_lit():
@@ -247,37 +280,73 @@ def test_a_sound_lamp_passes_and_is_left_lit():
 def test_the_ranger():
     bench = Bench(BIN)
     bench.parts.ranges = [None]
-    fails(bench.run(), "distance", "silent, 0 bytes of noise", "TX and RX swapped")
+    fails(bench.run(), "distance", "silent, raw 0", "TX and RX swapped")
     assert bench.parts.powered[-1] == (6, 0)
     bench.parts.ranges = [0]
     fails(bench.run(), "distance", "0 echoes", "point it at a wall")
     bench.parts.ranges = [300, 4000]
     fails(bench.run(), "distance", "spread 3700 mm", "flat wall")
+    bench.parts.ranges = [45, 46, 45, 44]
+    fails(bench.run(), "distance", "covered, 45 mm", "a bag, water or frost")
+
+
+def test_a_ranger_that_never_varies_may_be_stuck():
+    bench = Bench(BIN)
+    bench.parts.ranges = [777]
+    rows = bench.run()
+    assert verdicts(rows) == {} and "777 mm, spread 0 mm: a part that is stuck" in rows["distance"]["value"]
 
 
 def test_the_thermometer():
     bench = Bench(BIN)
     bench.parts.celsius = None
-    fails(bench.run(), "temperature", "no answer", "not wired to GPIO 7")
+    fails(bench.run(), "temperature", "silent", "no pull-up")
     bench.parts.celsius = 85
-    fails(bench.run(), "temperature", "no answer", "pull-up is missing")
+    fails(bench.run(), "temperature", "lost power in between, raw 1360", "its supply breaks down")
+    bench.parts.celsius = -70.5
+    fails(bench.run(), "temperature", "out of range, raw 64408", "damaged")
     bench.parts.celsius = 99.0
     fails(bench.run(), "temperature", "99.0 degC", "damaged")
     bench.parts.celsius = -50.5
     fails(bench.run(), "temperature", "-50.5 degC", "damaged")
     bench.parts.celsius = -0.5
     assert bench.run()["temperature"]["value"] == "-0.5 degC"
+    bench.parts.busy = 255
+    fails(bench.run(), "temperature", "stuck, raw 65528", "replace it")
 
 
 def test_the_battery():
     bench = Bench(BIN)
     bench.parts.pin_mv = 1496
     fails(bench.run(), "battery", "2.99 V", "cells empty")
+    bench.parts.pin_mv = 0
+    fails(bench.run(), "battery", "0.00 V, silent, raw 0", "a broken wire")
+    bench.parts.pin_mv = 2500
+    fails(bench.run(), "battery", "out of range, raw 5000", "damaged")
+    bench.board["sensors"]["battery"] = dict(BIN["battery"], full_scale_mv=3300)
     bench.parts.pin_mv = 2760
     fails(bench.run(), "battery", "5.52 V", "other resistors")
     for edge in (1500, 2750):
         bench.parts.pin_mv = edge
         assert verdicts(bench.run()) == {}
+
+
+def test_cells_that_lay_long_are_no_failure():
+    bench = Bench(BIN)
+    readings = [1200] * 4 + [1500] * 4
+    bench.parts.ADC.read_uv = lambda adc: 1000 * (readings.pop(0) if readings else 1800)
+    rows = bench.run()
+    assert verdicts(rows) == {"battery": "skip"}, rows
+    assert rows["battery"]["value"] == "3.60 V, passivated cells, raw 2400" and "33 ohm" in rows["battery"]["cause"]
+
+
+def test_the_accelerometer():
+    bench = Bench(BIN)
+    bench.parts.mass = 0x44
+    fails(bench.run(), "tilt", "another part, raw 68", "than board.json names")
+    bench.parts.mass = 0x33
+    bench.parts.pull = 0
+    fails(bench.run(), "tilt", "stuck, raw 0", "replace it")
 
 
 def test_parts_on_i2c():

@@ -69,6 +69,7 @@ class Time:
 
     def __init__(self):
         self.now_ms = 0
+        self.rtc_s = 0  # what the board's own clock, which runs on in deep sleep, showed when ticks were 0
 
     def ticks_ms(self):
         return self.now_ms & 0x3FFFFFFF
@@ -78,6 +79,12 @@ class Time:
 
     def sleep_ms(self, ms):
         self.now_ms += ms
+
+    def time(self):
+        return self.rtc_s + self.now_ms // 1000
+
+    def sleep_us(self, us):
+        """Too short to be seen."""
 
 
 class Random:
@@ -285,6 +292,13 @@ class Machine:
     def reset_cause(self):
         return self.cause
 
+    def lightsleep(self, ms):
+        self._time.sleep_ms(ms)
+
+    def reset(self):
+        self.slept_ms = 0
+        raise AsleepError
+
     def deepsleep(self, ms):
         self.slept_ms = ms
         raise AsleepError
@@ -298,6 +312,7 @@ class Machine:
     def wake(self):
         """What the end of a deep sleep shows."""
         self.cause = 3 if self._rp2 else 4
+        self._time.rtc_s += (self._time.now_ms + (self.slept_ms or 0)) // 1000
         self._time.now_ms = 0
 
     def WDT(self, timeout):

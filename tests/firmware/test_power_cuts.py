@@ -55,7 +55,7 @@ class Node:
         key = (self.counters.life, index)
         assert key not in self.used_indices
         self.used_indices.add(key)
-        self.outbox.append(index, 1000 + index, 0, {0: index % 101})
+        self.outbox.append(index, [1000 + index, 0, {0: index % 101}])
         self.model.add(key)
 
     def send(self, most):

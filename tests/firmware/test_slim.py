@@ -1,7 +1,6 @@
 """A bundle's cut sources: they do what the whole ones do, and hold only what the role uses."""
 
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -9,7 +8,6 @@ from kerbtools import boards, bundle, slim
 from kerbtools.emulator import interpreter
 from kerbwire.frame import DOWN, MAX_MESSAGE
 
-PACKAGES = Path(__file__).parents[2]
 # Reports of all forms that a bin writes: usual days, masks, faults, gaps in time, uptimes, one record, too many bytes.
 ENCODE = """
 from kerbwire import cbor, line, messages, seal
@@ -20,7 +18,7 @@ def show(label, make):
     try:
         print(label, make())
     except Exception as error:
-        print(label, type(error).__name__, error)
+        print(label, type(error).__name__, getattr(error, "code", error))
 def record(i, k, step):
     values = {0: (i * 3 + k) % 101, 2: 40 + (i * k) % 9 - 20 * (k & 1), 5: k % 3}
     if k & 1 and i == 0:
@@ -67,7 +65,9 @@ for seq in range(3):
 
 
 def compiled(folder, sources):
-    for name, text in sources.items():
+    packages = {name.rpartition(".")[0] for name in sources}
+    for name, text in {**dict.fromkeys(packages - {""}, ""), **sources}.items():
+        name = (f"{name}/__init__" if name in packages else name).replace(".", "/")
         place = folder / f"{name}.py"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(text)
@@ -89,26 +89,31 @@ def printed(library, program):
 
 
 def whole(names):
-    folders = {"kerbwire": PACKAGES / "protocol", "kerbnode": PACKAGES / "firmware"}
-    return {name: (folders[name.partition("/")[0]] / f"{name}.py").read_text() for name in names}
+    paths = bundle._modules("bin")
+    return {name: paths[name].read_text() for name in names}
 
 
-def test_a_cut_bundle_writes_and_reads_the_same_bytes(tmp_path):
-    cut = bundle.sources("bin")
+@pytest.mark.parametrize("terse", [False, True])
+def test_a_cut_bundle_writes_and_reads_the_same_bytes(tmp_path, terse):
+    cut = bundle.sources("bin", terse=terse)
     lines = printed(compiled(tmp_path / "cut", cut), ENCODE)
     assert lines == printed(compiled(tmp_path / "whole", whole(cut)), ENCODE)
     assert len(lines) > 500 and sum("Error" in line for line in lines) < 60
 
 
+def test_a_readable_bundle_leaves_the_sources_as_they_are(tmp_path):
+    before = set(bundle.sources("bin"))
+    bundle.build("pico_w", "bin", tmp_path / "bundle", readable=True)
+    assert set(bundle.sources("bin")) == before
+
+
 def test_a_cut_bundle_is_smaller_by_a_sixth():
     cut = bundle.sources("bin")
     assert sum(len(text) for text in cut.values()) < 5 / 6 * sum(len(text) for text in whole(cut).values())
-    files = bundle.contents("pico_w", "bin")
-    assert sum(len(data) for path, data in files.items() if path.endswith(".mpy")) < 54_000
 
 
 def test_a_role_gets_the_channels_that_it_measures():
-    channels = bundle.sources("bin")["kerbwire/channels"]
+    channels = bundle.sources("bin")["kerbwire.channels"]
     assert "'fill'" in channels and "'tilt'" in channels and "'lux'" not in channels
 
 
@@ -163,15 +168,16 @@ class Part:
     def used(self, n): return self.a + n
     def named(self): return 0
     def lonely(self): return self.b
+    def __len__(self): return 1
     def __eq__(self, other): return True
     def __repr__(self): return ""
 """,
     )
     app, part = modules["kerbnode.app"], modules["kerbnode.part"]
     assert "Lone" not in app and "typing" not in app and "unused" not in app and "Doc" not in app
-    for kept in ("_table['made'] = print('runs')", "def _deep", "self.a = a", "sys.exit()", "def named", "__eq__"):
+    for kept in ("_table['made'] = print('runs')", "def _deep", "self.a = a", "sys.exit()", "def named", "__len__"):
         assert kept in part, kept
-    for gone in ("unused", "_only_there", "lonely", "self.b", "self.d", "__slots__", "__repr__"):
+    for gone in ("unused", "_only_there", "lonely", "self.b", "self.d", "__slots__", "__repr__", "__eq__"):
         assert gone not in part, gone
     assert "if a:\n            pass" in part
 
@@ -182,8 +188,48 @@ def test_a_name_that_a_function_assigns_is_no_constant(name):
     assert cut(kerbnode_app=text)["kerbnode.app"] == text
 
 
+def test_an_import_of_what_is_not_there_raises_and_nothing_after_it_stays():
+    modules = cut(
+        kerbnode_app="""
+from kerbnode.part import lazy, steps, tried
+def main():
+    return tried(), lazy(), steps()
+""",
+        kerbnode_part="""
+def tried():
+    try:
+        from kerbnode import absent
+        return absent.made()
+    except (ImportError, ValueError):
+        return 1
+def lazy():
+    from kerbnode.absent import made
+    return made()
+def steps():
+    from kerbnode import absent
+    yield from absent.steps()
+""",
+    )
+    part = modules["kerbnode.part"]
+    assert part.count("raise ImportError") == 2 and "absent" not in part and "made" not in part
+    assert "def tried():\n    return 1\n" in part
+    assert part.endswith("def steps():\n    raise ImportError\n    yield\n")
+
+
+def test_an_error_of_the_wire_keeps_its_code():
+    text = "def main(n):\n    raise WireError('range', 'field ' + n.name)\n"
+    terse = slim.slim({"kerbnode.app": text}, "bin", {"kerbnode.app": ("main",)}, terse=True)
+    assert terse["kerbnode.app"] == "def main(n):\n    raise WireError('range')\n"
+    made = "def main(n):\n    raise WireError('range', n.called())\n"  # what does something is done
+    assert slim.slim({"kerbnode.app": made}, "bin", {"kerbnode.app": ("main",)}, terse=True)["kerbnode.app"] == made
+
+
 @pytest.mark.parametrize("role", bundle.ROLES)
-def test_every_module_of_a_role_is_one_of_its_sources(role):
-    assert {f"lib/{name}.mpy" for name in bundle.sources(role)} == {
-        path for path in bundle.contents(boards.names()[0], role) if path.endswith(".mpy")
-    }
+def test_a_role_has_what_it_comes_to_and_nothing_else(role):
+    names = set(bundle.sources(role))
+    assert {"kerbnode.app", "kerbnode.exchange", "kerbnode.selftest", "kerbwire.seal", "kerbwire.packed"} <= names
+    assert not {"kerbwire.bitreader", "kerbwire.capture", "kerbwire.council", "kerbwire.gateway_end"} & names
+    assert not set(bundle.LEFT_OUT[role]) & names
+    paths = {f"lib/{name.replace('.', '/')}.mpy" for name in names}
+    readable = {path.replace("/__init__", "") for path in bundle.contents(boards.names()[0], role, readable=True)}
+    assert paths <= readable

@@ -99,7 +99,7 @@ def test_no_permission_on_the_port(tmp_path):
 def test_a_full_flash_is_told_before_anything_is_written(bench, kerb):
     """Old and new lie side by side while an update goes on; here a file leaves no room for that."""
     files = {"/" + path: data for path, data in bundle.contents("pico_w", "bin").items()}
-    files.update(dict.fromkeys([path for path in files if path.startswith("/lib/kerbwire/")], b"of another version"))
+    files.update(dict.fromkeys([path for path in files if path.startswith("/lib/kerbnode/")], b"of another version"))
     board = filled(bench, files)
     board.world.advance(1)
     before = board.flash.programs

@@ -24,7 +24,7 @@ def wanted(name, role="bin"):
     return {"/" + path: data for path, data in bundle.contents(name, role).items()}
 
 
-def changed(name="pico_w", path="lib/kerbnode/pace.mpy", data=b"M\x06\x1f\x1f not the same"):
+def changed(name="pico_w", path="lib/kerbnode/log.mpy", data=b"M\x06\x1f\x1f not the same"):
     """A bundle in which one file is another."""
     files = dict(bundle.contents(name, "bin"))
     manifest = json.loads(files[bundle.MANIFEST])
@@ -78,8 +78,8 @@ def test_a_change_of_one_file_sends_one_file_and_the_list(bench, flash, monkeypa
     files = changed()
     monkeypatch.setattr(bundle, "contents", lambda name, role: files)
     status, [told] = flash("--port", board.usb_path)
-    assert (status, told["files"]) == (0, ["/lib/kerbnode/pace.mpy"])
-    assert told["sent_bytes"] == sum(len(files[path]) for path in ("lib/kerbnode/pace.mpy", "bundle.json"))
+    assert (status, told["files"]) == (0, ["/lib/kerbnode/log.mpy"])
+    assert told["sent_bytes"] == sum(len(files[path]) for path in ("lib/kerbnode/log.mpy", "bundle.json"))
     board.cut_power()
     assert firmware(board) == {"/" + path: data for path, data in files.items()} | {
         "/package.json": board.read_file("/package.json")
@@ -91,7 +91,7 @@ def test_what_left_the_bundle_leaves_the_board_and_nothing_else_does(bench, flas
     strays = {
         "/lib/kerbnode/old/__init__.mpy": b"M",
         "/lib/kerbnode/old/deep/x.mpy": b"M",
-        "/lib/kerbnode/pace.py": b"raise ValueError",  # would be found before pace.mpy
+        "/lib/kerbnode/log.py": b"raise ValueError",  # would be found before log.mpy
         "/main.py.tmp": b"half",
         "/update/0123456789abcdef": b"half a module",
     }
@@ -163,10 +163,10 @@ def test_a_program_that_is_no_node_is_replaced(bench, flash):
 
 @pytest.mark.parametrize("name", ["pico_w", "esp32_c3"])
 def test_a_node_at_work_is_interrupted_flashed_and_goes_on(bench, flash, name):
-    board = bench(name, files=changed(name), identity=IDENTITY, config={"interval_s": 360})
+    board = bench(name, files=changed(name), identity=IDENTITY, config={"interval_s": 450})
     # Its program is broken, so it sleeps and tries again; a reset gives the window.
     status, [told] = flash("--port", board.usb_path, "--wait", "20")
-    assert (status, told["status"], told["files"]) == (0, "flashed", ["/lib/kerbnode/pace.mpy"])
+    assert (status, told["status"], told["files"]) == (0, "flashed", ["/lib/kerbnode/log.mpy"])
     runs(board, "taken ", 30)
 
 
@@ -174,13 +174,13 @@ def test_a_stuck_update_is_mended_in_place_and_runs_only_then(bench, flash):
     """A go file that boot.py cannot carry out: main.py runs nothing, and a flash puts all in order."""
     files = {
         **wanted("pico_w"),
-        "/lib/kerbnode/pace.mpy": b"of another version",
+        "/lib/kerbnode/log.mpy": b"of another version",
         "/update.go": b"kerb-update 9\n> x /y",
     }
     board = bench(files=files)
     runs(board, "unfinished update: run kerb flash")
     status, [told] = flash("--port", board.usb_path)
-    assert (status, told["files"]) == (0, ["/lib/kerbnode/pace.mpy"])
+    assert (status, told["files"]) == (0, ["/lib/kerbnode/log.mpy"])
     runs(board, "note IdentityError")
     board.cut_power()
     assert {path: board.read_file(path) for path in board.list_files() if path[:5] != "/node"} == wanted("pico_w")

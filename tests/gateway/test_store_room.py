@@ -73,10 +73,10 @@ def test_a_disk_that_is_really_full_and_freed_loses_and_doubles_nothing(small_di
             while True:  # the room inside the files is used up too, and nothing is acknowledged any more
                 waiting = [node.waiting for node in nodes]
                 line.run(lambda: False, 1)
-                if waiting == [node.waiting for node in nodes]:
+                writer = gateway.status()["store"]["writer"]
+                if waiting == [node.waiting for node in nodes] and writer["failing"]:
                     break
                 assert time.monotonic() < end, "it acknowledges although the disk is full"
-            writer = gateway.status()["store"]["writer"]
             assert "0 bytes are free" in writer["failing"] and writer["failed_commits"] and any(waiting)
             ballast.unlink()
             assert line.run(lambda: not any(node.waiting for node in nodes), 60), "it did not recover by itself"

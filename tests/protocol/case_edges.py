@@ -8,6 +8,7 @@ from kerbwire.window import DUPLICATE, NEW, REPLAY, WIDTH, Window
 CHANNELS = (  # id, name, numerator, denominator, low, high
     (0, "fill", 1, 1, 0, 100), (1, "distance", 1, 1, 0, 12000), (2, "temperature", 1, 2, -110, 250),
     (3, "battery", 1, 100, 0, 2000), (4, "tilt", 1, 1, 0, 180), (5, "quality", 1, 1, 0, 65535),
+    (8, "trouble", 1, 1, 0, 255), (9, "raw", 1, 1, 0, 65535),
     (16, "level", 1, 1, 0, 100), (17, "power", 1, 10, 0, 20000), (18, "energy", 1, 1, 0, 2147483640),
     (19, "lux", 1, 1, 0, 160), (20, "hours", 1, 1, 0, 1048576), (21, "presence", 1, 1, 0, 65535),
     (22, "supply", 1, 1, 0, 500), (23, "faults", 1, 1, 0, 65535),
@@ -32,6 +33,11 @@ def test_channels_keep_their_numbers():
         channels.FEW_ECHOES, channels.SPREAD_ECHOES, channels.BELOW_RANGE, channels.ABOVE_RANGE, channels.UNCORRECTED,
     )  # fmt: skip
     assert flags == (1, 2, 4, 8, 16)
+    flags = (
+        channels.COVERED, channels.OPEN_LID, channels.NOT_UPRIGHT, channels.WEAK_ECHO, channels.WRAPPED_ECHO,
+        channels.ROUGH_TEMPERATURE, channels.FAULTY_PART,
+    )  # fmt: skip
+    assert flags == (32, 64, 128, 256, 512, 1024, 2048)
     assert (channels.BIN, channels.LAMP, channels.MAX_CHANNEL) == (0, 1, 31)
 
 

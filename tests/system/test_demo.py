@@ -16,7 +16,7 @@ import pytest
 from kerbtools.demo.broker import find_mosquitto
 
 # Long enough for 100 hourly records of each node on a busy two-core machine.
-RUN = "40s"
+RUN = "50s"
 LIMIT_S = 150
 
 

@@ -20,8 +20,8 @@ import kerbwire
 POSIX_ONLY = (
     "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty",
 )  # fmt: skip
-# Emulated boards live on ptys and signals of a POSIX host; the demo is made of them.
-APART = ("kerbtools.emulator", "kerbtools.demo")
+# Emulated boards live on ptys and signals of a POSIX host; the demo, and the years of a bin, are made of them.
+APART = ("kerbtools.emulator", "kerbtools.demo", "kerbtools.bench.reentry")
 # Programs, no modules: what CPython runs with -m, and what MicroPython runs.
 PROGRAMS = ("__main__", "on_board", "operations_board", "node_board")
 # Third-party packages that have a Windows branch of their own.

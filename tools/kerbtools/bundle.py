@@ -1,13 +1,14 @@
 """Bundles: a plain folder with everything that a board of one role runs, the same bytes for the same sources.
 
     boot.py main.py     as they are in firmware/rootfs
-    lib/kerbwire/*.mpy  cut to what the role uses (kerbtools.slim), compiled by mpy-cross for the board's MicroPython
-    lib/kerbnode/*.mpy  likewise: the modules of the role
+    lib/kerbnode/*.mpy  few files, packed (kerbtools.pack) of what the role uses of both packages (kerbtools.slim)
     board.json          what the board is told of itself
-    bundle.json         {"board", "role", "firmware", "mpy", "files": {path: sha256}}; its hash is the bundle's hash
+    bundle.json         {"board", "role", "firmware", "mpy", "files": {path: sha256}}; its hash is the bundle's hash;
+                        "readable": true of a readable one
     package.json        what `mpremote mip install` reads; not for the board
 
-`mpremote fs cp -r` takes the folder as it is.
+`mpremote fs cp -r` takes the folder as it is. Beside it lies FOLDER.names.json: what the short names of packed files
+stand for. A readable bundle has a file a module instead, under the names of the sources.
 """
 
 import hashlib
@@ -16,34 +17,52 @@ import json
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import repeat
 from pathlib import Path, PurePosixPath
 
 import kerbnode
-from kerbtools import boards, slim
+from kerbtools import boards, pack, slim
+from kerbtools.pack import mpy, trace
 
 MANIFEST = "bundle.json"
 PACKAGE = "package.json"
+NAMES = ".names.json"  # behind the folder's name: not in it, since it is not for the board
 MPY_VERSION = "6.3"  # of MicroPython 1.23 to 1.29; the interpreter of emulated boards reads the same
 PACKAGES = ("kerbwire", "kerbnode")
-# Role -> what only it runs; every other module goes to all roles.
-ROLES = {
-    "bin": ("kerbnode/bin", "kerbnode/sensors", "kerbnode/drivers/a02yyuw", "kerbnode/drivers/ds18b20"),
+# Role -> its files, each by its module, with the modules that it is made for. What these import comes along, in the
+# first file that needs it; what none of them imports is in no bundle. A file may import earlier ones at its top, and is
+# itself loaded by those where they need it: app at every wake, node and sensors to sample, report to speak.
+ROLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "bin": {
+        "kerbnode": ("kerbnode",),
+        "kerbnode.drivers": ("kerbnode.drivers",),
+        "kerbnode.app": ("kerbnode.app", "kerbnode.heat"),
+        "kerbnode.node": ("kerbnode.node", "kerbwire.channels"),
+        "kerbnode.sensors": ("kerbnode.sensors",),
+        "kerbnode.report": (
+            "kerbnode.exchange",
+            "kerbnode.link.serial",
+            "kerbwire.controls",
+            "kerbwire.messages",
+            "kerbwire.node_end",
+        ),
+        "kerbnode.orders": ("kerbnode.orders",),
+        "kerbnode.log": ("kerbnode.log",),
+        "kerbnode.selftest": ("kerbnode.selftest",),
+    },
 }
-# What no node runs: the gateway's end of a link, the readers of reports, tables for people and the council's models.
-HOST_ONLY = (
-    "kerbwire/bitreader", "kerbwire/capture", "kerbwire/council", "kerbwire/gateway_end", "kerbwire/plain",
-    "kerbwire/unpacked",
-)  # fmt: skip
-# What the firmware does not call yet. Kinds of message whose module is left out are unknown to the node, and skipped.
-NOT_CALLED = (
-    "kerbwire/commands", "kerbwire/controls", "kerbwire/ed25519", "kerbwire/epochs", "kerbwire/events",
-    "kerbwire/fragment", "kerbwire/group", "kerbwire/lamps", "kerbwire/levels", "kerbwire/predictors",
-    "kerbwire/sha512", "kerbwire/updates", "kerbwire/waves",
-)  # fmt: skip
+DRIVERS = "kerbnode.drivers."  # modules that others take as values, by the names in board.json: a file each
+# What a role never comes to, though its modules import it: forms of reports that it writes in another way, and kinds of
+# message that it has no use for, which it then does not know, and skips.
+LEFT_OUT = {
+    "bin": (
+        "kerbwire.lamps", "kerbwire.levels", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates",
+        "kerbwire.waves",
+    ),
+}  # fmt: skip
 # What main.py and the programs that `kerb` runs on a board use of these modules: all else may be cut out of them.
 CALLED = {
     "kerbnode": ("__version__",),
@@ -54,7 +73,6 @@ CALLED = {
     "kerbnode.hal": ("watchdog_armed",),
     "kerbnode.identity": ("IdentityError", "epoch", "node", "read", "site"),
     "kerbnode.selftest": ("main",),
-    "kerbwire": ("__version__",),
 }
 COMPILE_TIMEOUT_S = 30
 
@@ -67,12 +85,13 @@ class BundleError(Exception):
         self.hint = hint
 
 
-def build(board: str, role: str, target: Path) -> Path:
-    """Build the bundle of a role for a board into the folder `target`, which is made anew; return it.
+def build(board: str, role: str, target: Path, *, readable: bool = False) -> Path:
+    """Build the bundle of a role for a board into the folder `target`, which is made anew, and NAMES beside it.
 
-    BoardError for an unknown board, BundleError where a source is missing or does not compile.
+    readable: a file a module, under the names of the sources. BoardError for an unknown board, BundleError where a
+    source is missing or does not compile.
     """
-    files = contents(board, role)
+    files = contents(board, role, readable=readable)
     files[PACKAGE] = _package(files)
     if target.exists():
         shutil.rmtree(target)
@@ -80,23 +99,26 @@ def build(board: str, role: str, target: Path) -> Path:
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
+    target.with_name(target.name + NAMES).write_bytes(_json({} if readable else names(role)))
     return target
 
 
-def contents(board: str, role: str) -> dict[str, bytes]:
+def contents(board: str, role: str, *, readable: bool = False) -> dict[str, bytes]:
     """What lies on a board of this role, by path below its root. BoardError and BundleError as of `build`."""
     if role not in ROLES:
         raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
     facts = boards.load(board)
     files = _root_files(facts, role)
-    files |= _compiled(role)
-    manifest = {
+    files |= _compiled(_loose(role) if readable else _packed(role).texts)
+    manifest: dict[str, object] = {
         "board": board,
         "role": role,
         "firmware": kerbnode.__version__,
         "mpy": MPY_VERSION,
         "files": {path: hashlib.sha256(files[path]).hexdigest() for path in sorted(files)},
     }
+    if readable:
+        manifest["readable"] = True
     files[MANIFEST] = _json(manifest)
     return files
 
@@ -147,9 +169,25 @@ def _root_files(facts: boards.Board, role: str) -> dict[str, bytes]:
     return files
 
 
+def names(role: str) -> dict[str, dict[str, list[str]]]:
+    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes."""
+    packed = _packed(role)
+    found = {f"{module.replace('.', '/')}.py": dict(table) for module, table in packed.names.items() if table}
+    return {**found, trace.ATTRIBUTES: {short: [name] for short, name in packed.attributes.items()}}
+
+
+def sources(role: str, *, terse: bool = False) -> dict[str, str]:
+    """A role's modules by name, cut to what it uses. terse: without the words for people in errors of the wire."""
+    return _cut(role, terse, tuple((name, path.read_text("utf-8")) for name, path in _modules(role).items()))
+
+
+@cache
+def _cut(role: str, terse: bool, whole: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return slim.slim(dict(whole), role, CALLED, terse)
+
+
 def _modules(role: str) -> dict[str, Path]:
-    """Module path without suffix -> source, of all modules that the role runs."""
-    left_out = HOST_ONLY + NOT_CALLED + tuple(name for other, only in ROLES.items() if other != role for name in only)
+    """The sources of the modules that a role comes to, by name."""
     found: dict[str, Path] = {}
     for package in PACKAGES:
         spec = importlib.util.find_spec(package)
@@ -157,29 +195,52 @@ def _modules(role: str) -> dict[str, Path]:
             raise BundleError(f"the package {package} is not installed", "run: pip install -e . in the source tree")
         folder = Path(spec.origin).parent
         for source in sorted(folder.rglob("*.py")):
-            name = f"{package}/{source.relative_to(folder).with_suffix('').as_posix()}"
-            if not any(name == part or name.startswith(part + "/") for part in left_out):
-                found[name] = source
-    return found
+            parts = (package, *source.relative_to(folder).with_suffix("").parts)
+            found[".".join(parts).removesuffix(".__init__")] = source
+    wanted = [module for made_for in ROLES[role].values() for module in made_for]
+    wanted += [module for module in found if module.startswith(DRIVERS)]
+    reached = slim.reached({name: path.read_text("utf-8") for name, path in found.items()}, wanted, LEFT_OUT[role])
+    return {name: path for name, path in found.items() if name in reached}
 
 
-def sources(role: str) -> dict[str, str]:
-    """What is compiled for a role, by module path without suffix: the sources without what it does not use."""
-    modules = _modules(role)
-    paths = {path.removesuffix("/__init__").replace("/", "."): path for path in modules}
-    whole = {name: modules[path].read_text("utf-8") for name, path in paths.items()}
-    return {paths[name]: text for name, text in slim.slim(whole, role, CALLED).items()}
-
-
-def _compiled(role: str) -> dict[str, bytes]:
-    compiler = mpy_cross()
+def _loose(role: str) -> dict[str, str]:
+    """A file a module, the packages' own among them."""
     texts = sources(role)
+    packages = {name.rpartition(".")[0] for name in texts}
+    texts = {**texts, **{name: "" for name in packages if name and name not in texts}}
+    return {f"{name}.__init__" if name in packages else name: text for name, text in texts.items()}
+
+
+def _packed(role: str) -> pack.Packed:
+    texts = sources(role, terse=True)
+    return _pack(role, tuple(texts.items()))
+
+
+@cache
+def _pack(role: str, texts: tuple[tuple[str, str], ...]) -> pack.Packed:
+    parts = {name: made_for for name, made_for in ROLES[role].items() if set(made_for) & dict(texts).keys()}
+    drivers = [name for name, _ in texts if name.startswith(DRIVERS)]
+    try:
+        return pack.pack(dict(texts), parts, drivers, CALLED)
+    except pack.MergeError as error:
+        raise BundleError(
+            f"the modules of {role} cannot be packed: {error}", "see tools/kerbtools/pack/PACK.md"
+        ) from error
+
+
+def _compiled(texts: Mapping[str, str]) -> dict[str, bytes]:
+    """Sources by module as files below the board's root."""
+    compiler = mpy_cross()
+    packages = {name.rpartition(".")[0] for name in texts}
+    paths = [f"{name}/__init__" if name in packages else name for name in texts]
+    paths = [path.replace(".", "/") for path in paths]
     with tempfile.TemporaryDirectory(prefix="kerb-bundle-") as folder, ThreadPoolExecutor(2) as pool:
         places = [Path(folder) / f"{number}.py" for number in range(len(texts))]
         for place, text in zip(places, texts.values(), strict=True):
             place.write_text(text, "utf-8")
-        compiled = pool.map(_compile, repeat(compiler), places, (f"{name}.py" for name in texts))
-        return {f"lib/{name}.mpy": data for name, data in zip(texts, compiled, strict=True)}
+        shown = [f"{name.replace('.', '/')}.py" for name in texts]
+        compiled = pool.map(_compile, repeat(compiler), places, shown)
+        return {f"lib/{path}.mpy": mpy.tighten(data) for path, data in zip(paths, compiled, strict=True)}
 
 
 def _compile(compiler: str, source: Path, name: str) -> bytes:

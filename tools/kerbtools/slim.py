@@ -9,7 +9,7 @@ does the same, by the same code. A name counts as used wherever the same word st
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
 MAX_TEXT = 10  # characters of a text that takes a name's place: MicroPython keeps those once, wherever they stand
@@ -17,27 +17,59 @@ _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*$")
 _FOLDED = (
     ast.BinOp, ast.UnaryOp, ast.Constant, ast.Name, ast.Tuple, ast.operator, ast.unaryop, ast.expr_context, ast.Call,
 )  # fmt: skip
-_NOT_ON_BOARDS = ("__slots__", "__all__", "__repr__", "TYPE_CHECKING")
+# Only people and tests print and compare objects of ours; a board writes them and reads them, field by field.
+_NOT_ON_BOARDS = ("__slots__", "__all__", "__repr__", "__eq__", "TYPE_CHECKING")
 _HARMLESS = (*_FOLDED, ast.Dict, ast.List)  # of these is a value whose making does nothing else
+_AT_HAND = (ast.Name, ast.Attribute, ast.Constant, ast.BinOp, ast.operator, ast.expr_context)
+_DETAILED = ("WireError",)  # errors that say what happened in their first argument, and for people where in the others
 _PURE = ("bytes", "const", "len", "range")
 
 Value = int | str | tuple[Any, ...]
 
 
-def slim(sources: Mapping[str, str], role: str, roots: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
-    """Sources by module name ("kerbwire.cbor"). roots: what of a module is used from outside these sources."""
+def slim(
+    sources: Mapping[str, str], role: str, roots: Mapping[str, tuple[str, ...]], terse: bool = False
+) -> dict[str, str]:
+    """Sources by module name ("kerbwire.cbor"). roots: what of a module is used from outside these sources. terse: an
+    error of the wire keeps its code, and loses the words for people behind it."""
     trees = {name: ast.parse(source) for name, source in sources.items()}
+    for tree in trees.values():
+        _Plain(terse).visit(tree)
+    names = {name: set(_bound(tree)) for name, tree in trees.items()}
     for name, tree in trees.items():
-        _Plain().visit(tree)
+        _Absent(names).visit(tree)
         if name == "kerbwire.channels":
-            _Rows(role).visit(tree)
+            _Rows(role, terse).visit(tree)
     _inline(trees)
     _Uses(trees, roots).cut()
     return {name: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for name, tree in trees.items()}
 
 
+def _is_at_hand(values: list[ast.expr]) -> bool:
+    return all(isinstance(node, _AT_HAND) for value in values for node in ast.walk(value))
+
+
+def reached(sources: Mapping[str, str], wanted: Iterable[str], left_out: Iterable[str]) -> set[str]:
+    """The modules that some of them import, at their tops or below, themselves among them; never what is left out."""
+    trees = {name: _Plain(False).visit(ast.parse(source)) for name, source in sources.items()}
+    found: set[str] = set()
+    todo = [name for name in wanted if name in sources]
+    while todo:
+        name = todo.pop()
+        if name in found or name in left_out or name not in trees:
+            continue
+        found.add(name)
+        for node in ast.walk(trees[name]):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
+
+
 class _Plain(ast.NodeTransformer):
-    """Without what a board never runs."""
+    """Without what a board never runs; terse: nor says."""
+
+    def __init__(self, terse: bool) -> None:
+        self._terse = terse
 
     def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         self.generic_visit(node)
@@ -47,6 +79,11 @@ class _Plain(ast.NodeTransformer):
         if test == "sys.implementation.name == 'micropython'":
             return node.body
         return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        if self._terse and isinstance(node.func, ast.Name) and node.func.id in _DETAILED and _is_at_hand(node.args[1:]):
+            del node.args[1:]
+        return self.generic_visit(node)
 
     def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
         if node.value is None:
@@ -81,16 +118,85 @@ class _Plain(ast.NodeTransformer):
         return node
 
 
-class _Rows(ast.NodeTransformer):
-    """The channel table with the role's rows only. A row names its roles last but one."""
+class _Absent(ast.NodeTransformer):
+    """Where a module is imported that is not among these, stands `raise ImportError`, and nothing that comes after."""
 
-    def __init__(self, role: str) -> None:
+    def __init__(self, names: Mapping[str, set[str]]) -> None:
+        self._names = names  # of each module
+        self._ours = {name.partition(".")[0] for name in names}
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
+        super().generic_visit(node)
+        for name in ("body", "orelse", "finalbody"):
+            body = getattr(node, name, None)
+            if isinstance(body, list):
+                setattr(node, name, list(_reached(cast(list[ast.stmt], body))))
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
+        module = node.module or ""
+        if module.partition(".")[0] not in self._ours or all(
+            f"{module}.{alias.name}" in self._names or alias.name in self._names.get(module, ()) for alias in node.names
+        ):
+            return node
+        return ast.Raise(ast.Name("ImportError", ast.Load()))
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
+        was_generator = _yields(node)
+        self.generic_visit(node)
+        if was_generator and not _yields(node):
+            node.body.append(ast.Expr(ast.Yield()))  # it returned an iterator, and still does
+        return node
+
+    def visit_Try(self, node: ast.Try) -> ast.AST | list[ast.stmt]:
+        self.generic_visit(node)
+        first = node.body[0]
+        if isinstance(first, ast.Raise) and ast.unparse(first) == "raise ImportError" and not node.finalbody:
+            for handler in node.handlers:
+                caught = [] if handler.type is None else [ast.unparse(part) for part in ast.walk(handler.type)]
+                if "ImportError" in caught and handler.name is None and not _raises_again(handler):
+                    return handler.body
+        return node
+
+
+def _bound(tree: ast.Module) -> Iterator[str]:
+    """Every name that a module binds, at its top or below."""
+    yield from _stored(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, (ast.Import, ast.ImportFrom)):
+            yield from (alias.asname or alias.name for alias in node.names)
+
+
+def _reached(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    for statement in body:
+        yield statement
+        if isinstance(statement, (ast.Raise, ast.Return, ast.Continue, ast.Break)):
+            return
+
+
+def _yields(function: ast.FunctionDef) -> bool:
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function))
+
+
+def _raises_again(handler: ast.ExceptHandler) -> bool:
+    return any(isinstance(node, ast.Raise) and node.exc is None for node in ast.walk(handler))
+
+
+class _Rows(ast.NodeTransformer):
+    """The channel table with the role's rows only. A row names its roles last but one; terse: and no name and unit."""
+
+    def __init__(self, role: str, terse: bool) -> None:
         self._role = role.upper()  # kerbwire.channels has a constant of that name
+        self._terse = terse
 
     def visit_DictComp(self, node: ast.DictComp) -> ast.AST:
         rows = node.generators[0].iter
         if isinstance(rows, ast.Tuple):
             rows.elts = [row for row in rows.elts if isinstance(row, ast.Tuple) and self._measures(row.elts[-2])]
+            for row in rows.elts if self._terse else ():
+                row.elts[1:3] = [ast.Constant(0), ast.Constant(0)]  # type: ignore[attr-defined]
         return node
 
     def _measures(self, roles: ast.expr) -> bool:

@@ -78,6 +78,15 @@ def idle():
     _call(_rpc.SLEEP, 1000)
 
 
+def time_pulse_us(pin, pulse_level, timeout_us=1000000):
+    """extmod/machine_pulse.c: -2: the pin did not get to the level in time; -1: it did not leave it again in time."""
+    wait_us, width_us = _call(_rpc.PIN_PULSE, pin.id, pulse_level)
+    comes = 0 <= wait_us < timeout_us
+    ends = 0 <= width_us < timeout_us
+    _call(_rpc.SLEEP, (wait_us if comes else timeout_us) + (0 if not comes else width_us if ends else timeout_us), 1)
+    return -2 if not comes else width_us if ends else -1
+
+
 def unique_id():
     return bytes.fromhex(_os.getenv("KERB_UNIQUE_ID"))
 

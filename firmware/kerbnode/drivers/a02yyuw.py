@@ -3,9 +3,11 @@
 Distance in mm is high * 256 + low; the checksum is the low byte of the sum of the other three. (DFRobot SEN0311 wiki.)
 """
 
-from kerbwire.channels import NO_ECHO
+from kerbwire.channels import GARBLED, NO_ECHO, SILENT
 
-LOWEST_MM, HIGHEST_MM = 30, 4500  # data sheet: nearer is its blind zone; 0 and beyond is how it says "nothing there"
+NEAREST_MM = 30  # data sheet: nearer is its blind zone; what it says there is kept, and counts as a covered sensor
+HIGHEST_MM = 4500  # 0 and beyond is how it says "nothing there"
+REFERENCE_C = 20
 POLL_MS = 20  # a frame lasts 4 ms and the UART keeps it
 RECEIVE_BUFFER = 64  # bytes
 _HEAD = 0xFF
@@ -26,7 +28,7 @@ class Parser:
         while len(held) - at >= 4:
             if held[at] == _HEAD and held[at + 3] == (_HEAD + held[at + 1] + held[at + 2]) & 0xFF:
                 range_mm = held[at + 1] << 8 | held[at + 2]
-                readings.append(range_mm if LOWEST_MM <= range_mm <= HIGHEST_MM else NO_ECHO)
+                readings.append(range_mm if 0 < range_mm <= HIGHEST_MM else NO_ECHO)
                 at += 4
             else:
                 self.noise += 1
@@ -35,8 +37,10 @@ class Parser:
         return readings
 
 
-def measure(uart, hal, count, timeout_ms, parser):
-    """Up to `count` readings within timeout_ms. None at all is a fault: the part speaks even where it sees nothing."""
+def measure(hal, facts, count, timeout_ms):
+    """Up to `count` readings within timeout_ms; raw: bytes that were none. It speaks even where it sees nothing."""
+    uart = hal.uart(facts, RECEIVE_BUFFER)
+    parser = Parser()
     readings = []
     start = hal.ticks_ms()
     uart.read(RECEIVE_BUFFER)  # what came before power was steady
@@ -44,4 +48,5 @@ def measure(uart, hal, count, timeout_ms, parser):
         hal.sleep_ms(POLL_MS)
         if uart.any():
             readings += parser.feed(uart.read(RECEIVE_BUFFER) or b"")
-    return readings[:count]
+    reason = 0 if readings else GARBLED if parser.noise else SILENT
+    return readings[:count], 0, reason, parser.noise

@@ -13,9 +13,14 @@ from rich.table import Table
 PARTS = {
     "wire": ("kerbtools.bench.wire", "bytes beside peers and floor, air time, time and heap, recorded data"),
     "node": ("kerbtools.bench.node", "a node's code and heap, on 64 bits and on the 32 of a board"),
+    "levels": ("kerbtools.bench.levels", "a bin's levels and events beside a simulated truth"),
     "gateway": ("kerbtools.bench.gateway", "frames a second: opened, checked, committed"),
     "district": ("kerbtools.bench.district", "10,000 nodes for a simulated day, every roll-up recomputed"),
     "alarms": ("kerbtools.bench.alarms", "what alarms cost a report, and a look at a full district"),
+    "lighting": (
+        "kerbtools.bench.lighting.rows",
+        "adaptive light: energy, and who stood in too little of it (simulated)",
+    ),
     "tools": ("kerbtools.bench.flashing", "flashing: beside plain mpremote, and an unchanged board"),
     "gateways": ("kerbtools.bench.gateways.rows", "ours beside those that a council would pick today"),
 }

@@ -5,21 +5,18 @@ that factor is; look at the sums, since interned names are charged to the module
 here comes from a board.
 """
 
-import ast
 import json
 import os
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from graphlib import TopologicalSorter
 from pathlib import Path
 
 import kerbnode
 import kerbwire
 from kerbtools import bundle
-from kerbtools.bench import wasm32, workload
+from kerbtools.bench import footprint, wasm32, workload, years
 
-BAR_MPY_BYTES = 28 * 1024  # a role
 BOARD = "pico_w"  # all boards run the same .mpy files
 HEAP = "4M"
 SEED = 1
@@ -31,6 +28,12 @@ Machine = Callable[..., str]  # library, name of the work file, arguments -> wha
 
 
 def rows() -> Iterator[dict[str, object]]:
+    """What the code takes, then what years of a bin come to (kerbtools.bench.years): some minutes."""
+    yield from code()
+    yield from years.rows()
+
+
+def code() -> Iterator[dict[str, object]]:
     """Two tables. Where something is absent, a row says what, and what to do."""
     from kerbtools.emulator import interpreter
 
@@ -40,7 +43,7 @@ def rows() -> Iterator[dict[str, object]]:
         try:
             for role, library in libraries.items():
                 bundle.build(BOARD, role, library.parent)
-                yield from _code(role, library)
+                yield from footprint.role_rows(BOARD, role)
             _compile_all(whole)
         except bundle.BundleError as error:
             yield {"skipped": str(error), "hint": error.hint}
@@ -53,22 +56,9 @@ def rows() -> Iterator[dict[str, object]]:
                 machines.append(None)
                 yield {"skipped": str(error), "hint": error.hint}
         for role, library in libraries.items():
-            yield from _compared(role, "import", *(_imports(library, each) if each else {} for each in machines))
+            yield from _compared(role, "import", *(_imports(library, role, each) if each else {} for each in machines))
         yield from _compared("all", "operation", *(_operations(whole, each) if each else {} for each in machines))
         yield _row("all", "emulated board", "factor used", "", "", interpreter.HEAP_FACTOR)
-
-
-def _code(role: str, library: Path) -> Iterator[dict[str, object]]:
-    total = 0
-    for package in bundle.PACKAGES:
-        sizes = [path.stat().st_size for path in sorted((library / package).rglob("*.mpy"))]
-        total += sum(sizes)
-        yield _code_row(role, package, len(sizes), sum(sizes), "")
-    yield _code_row(role, "all", len(list(library.rglob("*.mpy"))), total, BAR_MPY_BYTES)
-
-
-def _code_row(role: str, package: str, modules: int, size: int, bar: object) -> dict[str, object]:
-    return {"role": role, "package": package, "modules": modules, "mpy_bytes": size, "bar_mpy_bytes": bar}
 
 
 def _compared(role: str, of: str, wide: Sizes, narrow: Sizes) -> Iterator[dict[str, object]]:
@@ -89,9 +79,9 @@ def _row(role: str, of: str, name: str, wide: int | str, narrow: int | str, rati
     }  # fmt: skip
 
 
-def _imports(library: Path, machine: Machine) -> Sizes:
-    """What each module of a role keeps of the heap."""
-    modules = _in_order(library)
+def _imports(library: Path, role: str, machine: Machine) -> Sizes:
+    """What each file of a role keeps of the heap, of those that a node loads."""
+    modules = _that_run(role)
     _put(library, {"modules": modules})
     used = [int(machine(library, "work.json", str(count))) for count in range(len(modules) + 1)]
     return {name: used[i + 1] - used[i] for i, name in enumerate(modules)}
@@ -154,22 +144,13 @@ def _bits_32() -> Machine:
     return run
 
 
-def _in_order(library: Path) -> list[str]:
-    """The bundle's modules, each after those that it imports at its top: so each is charged for itself alone."""
-    names = {path.relative_to(library).with_suffix("").as_posix().replace("/", ".") for path in library.rglob("*.mpy")}
-    names = {name.removesuffix(".__init__") for name in names}
-    needs = {name: _needed(name, names) for name in sorted(names)}
-    return list(TopologicalSorter(needs).static_order())
-
-
-def _needed(name: str, names: set[str]) -> list[str]:
-    package = Path(str((kerbwire if name.startswith("kerbwire") else kerbnode).__file__)).parent
-    path = package.joinpath(*name.split(".")[1:])
-    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
-    found = {name.rpartition(".")[0]}
-    for statement in ast.parse(source.read_text()).body:
-        if isinstance(statement, ast.Import):
-            found |= {alias.name for alias in statement.names}
-        elif isinstance(statement, ast.ImportFrom) and statement.module:
-            found |= {statement.module} | {f"{statement.module}.{alias.name}" for alias in statement.names}
-    return sorted(found & names - {name})
+def _that_run(role: str) -> list[str]:
+    """The modules that a node loads, each after those that it imports at its top: so each is charged for itself."""
+    files = {str(row["file"]): str(row["loaded"]) for row in footprint.role_rows(BOARD, role)}
+    found = {
+        path.removeprefix("lib/").removesuffix(".mpy").removesuffix("/__init__").replace("/", ".")
+        for path, loaded in files.items()
+        if path.startswith("lib/") and loaded[0] in footprint.RUNS
+    }
+    first = [name for name in bundle.ROLES[role] if name in found]
+    return first + sorted(found - set(first))

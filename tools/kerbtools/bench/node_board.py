@@ -24,7 +24,7 @@ except ImportError:  # the 32-bit build: what imports it can be weighed, what it
 
 def operations(work):
     """What a wake does, and a lamp's report."""
-    from kerbnode import bin, config
+    from kerbnode import config, level
     from kerbwire import controls, frame, line, messages
 
     bins, lamps = records(work["bin"]), records(work["lamp"])
@@ -36,8 +36,9 @@ def operations(work):
     ack = messages.encode(messages.Ack(20533, [20531, 20532, 20533], 1765540800))
     hello = messages.Hello(0, "pico_w", "0.2.0", bytes(8), 3, 12, bytes(8), 41203, [(40100, 16)], bytes(8))
     echoes = [831, 829, 1204, 832, 830, 828, 833]
+    settings = config.parse("{}")[0]
     return (
-        ("a level from seven echoes", lambda: bin.level(echoes, 7, 41, 20, 1200, 250)),
+        ("a level from seven echoes", lambda: level.level(echoes, 41, 20, 30, 0, settings)),
         ("read the settings", lambda: config.parse('{"interval_s": 900}')),
         ("encode a bin day", lambda: messages.encode(messages.Report(bins), near)),
         ("encode a lamp night", lambda: messages.encode(messages.Report(lamps), near_lamp)),

@@ -18,6 +18,10 @@ DRIVERS: Mapping[str, Mapping[str, bool]] = {
         "uart": True, "tx": True, "rx": True, "baud": True, "power_pin": False, "warm_up_ms": True, "reference_c": True,
     },
     "jsn_sr04t": {"trigger": True, "echo": True, "power_pin": False, "warm_up_ms": True},
+    "vl53l1x": {
+        "i2c": True, "sda": True, "scl": True, "frequency_hz": True, "address": True, "power_pin": False,
+        "warm_up_ms": True,
+    },
     "ds18b20": {"pin": True},
     "lis3dh": {"i2c": True, "sda": True, "scl": True, "frequency_hz": True, "address": True, "wake_pin": False},
     "divider": {"pin": True, "full_scale_mv": True, "divider_top_ohm": True, "divider_bottom_ohm": True},

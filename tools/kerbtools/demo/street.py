@@ -17,6 +17,7 @@ from kerbtools.emulator import Board, Identity, World
 
 SITE = "demo"
 BINS = ((417, "esp32_c3"), (418, "pico_w"), (2290, "esp32_c3"))
+CONFIG = {"heat_s": 0}  # a look at the temperature every two minutes would be a process each
 SPEED = 20 * 3600.0  # virtual seconds a real second, at most, while all boards sleep
 _LOOK_S = 0.1
 
@@ -35,7 +36,7 @@ class Street:
         self.world = World(seed=seed, speed=speed)
         identities = [Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node, _ in BINS]
         self.boards = [
-            Board(self.world, board, role="bin", identity=identity, on_line=self._on_line(identity.node))
+            Board(self.world, board, identity=identity, config=CONFIG, on_line=self._on_line(identity.node))
             for (_, board), identity in zip(BINS, identities, strict=True)
         ]
         self.nodes = {node: board for (node, _), board in zip(BINS, self.boards, strict=True)}

@@ -12,7 +12,7 @@ from typing import Any
 
 from kerbnode import log
 from kerbtools.device import erase as erasing
-from kerbtools.device import ports, settings
+from kerbtools.device import ports, settings, traces
 from kerbtools.device import selftest as testing
 from kerbtools.device.device import Device
 from kerbtools.device.errors import BoardRaised, DeviceError, FlashRefused, printable
@@ -41,7 +41,15 @@ def selftest(arguments: Sequence[str]) -> int:
 
 def logs(arguments: Sequence[str]) -> int:
     """The log that a board keeps over resets, and its last crash."""
-    return _run(_parser("logs", logs.__doc__), arguments, _logs)
+    parser = _parser("logs", logs.__doc__)
+    parser.add_argument(
+        "--names",
+        dest="names_file",
+        type=Path,
+        metavar="FILE",
+        help="FOLDER.names.json of a bundle that was written",
+    )
+    return _run(parser, arguments, _logs)
 
 
 def configure(arguments: Sequence[str]) -> int:
@@ -202,6 +210,7 @@ def _selftest(device: Device, options: Options) -> int:
 def _logs(device: Device, options: Options) -> int:
     lines = [line for name in log.NAMES for line in _log_lines(device, name)]
     crash = _log_lines(device, log.CRASH)
+    crash = traces.explained(device, crash, options.names_file)
     if options.json:
         print(json.dumps({"port": device.port, "log": lines, "crash": crash or None}))
         return 0

@@ -253,7 +253,8 @@ class Device:
             return False
 
 
-_ASK_WATCHDOG = "import sys\nprint(int(getattr(sys.modules.get('kerbnode.hal'), 'watchdog_armed', False)))"
+# Of whichever module has it: a packed bundle has other modules than a readable one.
+_ASK_WATCHDOG = "import sys\nprint(int(any([getattr(m, 'watchdog_armed', 0) for m in sys.modules.values()])))"
 
 
 @cache

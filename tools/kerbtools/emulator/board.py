@@ -1,5 +1,6 @@
 """An emulated board, as a test or a demo holds it in its hands."""
 
+import hashlib
 import json
 import re
 import sys
@@ -9,7 +10,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -56,7 +57,8 @@ class Board(Faults):
     """One board in a world, off until `start`.
 
     files: what lies on its flash instead of the role's bundle, by path. directory: where its image lies; an image that
-    is there already is kept. on_line: called from the board's thread with each console line.
+    is there already is kept. on_line: called from the board's thread with each console line. wiring: entries of
+    board.json in place of board.toml's, by slot.
     """
 
     def __init__(
@@ -73,9 +75,13 @@ class Board(Faults):
         scene: BinScene | LampScene | None = None,
         on_line: Callable[["Board", str], None] | None = None,
         stall_s: float = STALL_S,
+        wiring: Mapping[str, Mapping[str, int | str]] | None = None,
     ) -> None:
         self.world = world
         self.facts = boards.load(board)
+        if wiring:
+            self.facts = _rewired(self.facts, role, wiring)
+        self._is_rewired = bool(wiring)
         self.role = role
         self.name = name or (f"{board}-{identity.node}" if identity else f"{board}-{world.attached}")
         seed = f"{world.seed}/{self.name}"
@@ -185,6 +191,8 @@ class Board(Faults):
         """A board as it comes from the bench: empty file system, firmware, identity and configuration."""
         self._check_off()
         files = dict(self._files) if self._files is not None else dict(_bundle(self.facts.name, self.role))
+        if self._is_rewired and self._files is None:
+            _rewire(files, self.facts.on_board(self.role))
         if self._identity is not None:
             files[IDENTITY_PATH] = self._identity.encode()
         if self._config is not None:
@@ -336,3 +344,24 @@ def _bundle(board: str, role: str) -> Mapping[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="kerb-bundle-") as folder:
         root = bundle.build(board, role, Path(folder) / "bundle")
         return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def _rewired(facts: boards.Board, role: str, wiring: Mapping[str, Mapping[str, int | str]]) -> boards.Board:
+    """The board with these entries in place of board.toml's. BoardError for a driver that no part of the slot has."""
+    here = facts.roles[role]
+    fitted = dict(here.parts)
+    for slot, entry in wiring.items():
+        found = [part for part in boards.parts().values() if (part.slot, part.driver) == (slot, entry["driver"])]
+        if not found:
+            raise boards.BoardError(f"no part for {slot} has the driver {entry['driver']}", "see boards/parts.toml")
+        fitted[slot] = found[0]
+    changed = replace(here, sensors={**here.sensors, **wiring}, parts=fitted)
+    return replace(facts, roles={**facts.roles, role: changed})
+
+
+def _rewire(files: dict[str, bytes], facts: Mapping[str, Any]) -> None:
+    """Let a bundle name other parts."""
+    files["board.json"] = json.dumps(facts).encode()
+    manifest = json.loads(files[bundle.MANIFEST])
+    manifest["files"]["board.json"] = hashlib.sha256(files["board.json"]).hexdigest()
+    files[bundle.MANIFEST] = json.dumps(manifest).encode()

@@ -65,6 +65,11 @@ class Ledger:
         if running is not None:
             self.book(running[0], now_us - running[1])
 
+    def draw_ua(self) -> int:
+        """What all that runs draws together, now."""
+        causes = [self._state, *(cause for cause, _ in self._running.values())]
+        return sum(self._currents.get(cause, 0) for cause in causes)
+
     def book(self, cause: str, us: int) -> None:
         """Add so many microseconds of a cause."""
         self._charge[cause] = self._charge.get(cause, 0.0) + self._currents.get(cause, 0) * max(0, us)

@@ -1,5 +1,6 @@
 """What a test or a demonstration does to a board: faults, wear and weather, one call each, and the energy ledger."""
 
+from collections.abc import Callable
 from typing import Literal
 
 from kerbtools import boards
@@ -95,12 +96,26 @@ class Faults:
         """Tilt a bin; an accelerometer's interrupt pin may wake the board."""
         if not isinstance(self.scene, BinScene):
             raise ValueError(f"{self.name} is no bin")
+        scene = self.scene
+
+        def tilt(part: Lis3dh | None, now_us: int) -> None:
+            scene.tilt_degrees = degrees
+            if part is not None:
+                part.moved(now_us)
+
+        self._shake(tilt)
+
+    def knock(self, mg: int = 1500) -> None:
+        """A blow at a bin from the side, in thousandths of g; an accelerometer's interrupt pin may wake the board."""
+        self._shake(lambda part, now_us: part.knock(mg, now_us) if part is not None else None)
+
+    def _shake(self, act: Callable[[Lis3dh | None, int], None]) -> None:
         now_us = self.world.now_us()
-        part = self.hardware.parts.get("tilt")
-        before = part.level(now_us) if isinstance(part, Lis3dh) else 0
-        self.scene.tilt_degrees = degrees
-        if isinstance(part, Lis3dh):
-            part.moved(now_us)
+        found = self.hardware.parts.get("tilt")
+        part = found if isinstance(found, Lis3dh) else None
+        before = part.level(now_us) if part is not None else 0
+        act(part, now_us)
+        if part is not None:
             self.hardware.pins.changed(part, before, now_us)
             self.hardware.nudge()
 

@@ -62,6 +62,20 @@ class Pins:
             return self._out.get(number, 0)
         return self._outside(number, now_us)
 
+    def pulse(self, number: int, level: int, now_us: int) -> tuple[int, int]:
+        """(microseconds until a pin has a level, how long it keeps it); -1 for what the parts do not know of."""
+        begin_us = self._becomes(number, level, now_us)
+        end_us = FOREVER if begin_us >= FOREVER else self._becomes(number, 1 - level, begin_us)
+        return -1 if begin_us >= FOREVER else begin_us - now_us, -1 if end_us >= FOREVER else end_us - begin_us
+
+    def _becomes(self, number: int, level: int, after_us: int) -> int:
+        at_us = after_us
+        for _ in range(_MAX_STEPS):
+            if at_us >= FOREVER or self.read(number, at_us) == level:
+                return at_us
+            at_us = self._next_change(number, at_us)
+        return FOREVER
+
     def is_low(self, number: int) -> bool:
         """Whether the board drives this pin low: a chip select."""
         return self._modes.get(number, 0) == _OUT and not self._out.get(number, 0)

@@ -76,6 +76,7 @@ class Op(IntEnum):
     SOCKET_SEND = 61  # a: socket, payload -> a: bytes taken
     SOCKET_RECEIVE = 62  # a: socket, b: at most so many bytes -> payload; empty: the peer has closed
     SOCKET_CLOSE = 63  # a: socket
+    PIN_PULSE = 64  # a: pin, b: level -> a: microseconds until the pin has it, b: for how long; negative: for ever
 
 
 @dataclass(frozen=True, slots=True)

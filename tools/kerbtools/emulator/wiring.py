@@ -10,7 +10,7 @@ from kerbtools import boards
 from kerbtools.emulator import parts
 from kerbtools.emulator.energy import Ledger
 from kerbtools.emulator.lamp_scene import LampScene
-from kerbtools.emulator.parts.bus import I2cPart, LevelSink, LevelSource, PwmSink, SpiPart, UartPart
+from kerbtools.emulator.parts.bus import I2cPart, LevelSink, LevelSource, Powered, PwmSink, SpiPart, UartPart
 from kerbtools.emulator.scene import BinScene
 
 Entry = Mapping[str, int | str]
@@ -29,8 +29,9 @@ class Wired:
     sources: dict[int, LevelSource] = field(default_factory=dict[int, LevelSource])
     sinks: dict[int, LevelSink] = field(default_factory=dict[int, LevelSink])
     pwm: dict[int, PwmSink] = field(default_factory=dict[int, PwmSink])
-    always_on: list[parts.A02yyuw] = field(default_factory=list[parts.A02yyuw])
+    always_on: list[Powered] = field(default_factory=list[Powered])
     luminaire: parts.Luminaire | None = None
+    load_ua: Callable[[], int] = lambda: 0  # what the board and its parts draw now
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Site:
 class PowerPin:
     """A load switch: the part behind it has power while its pin is high."""
 
-    def __init__(self, part: parts.A02yyuw) -> None:
+    def __init__(self, part: Powered) -> None:
         self._part = part
 
     def drive(self, level: int, now_us: int) -> None:
@@ -66,7 +67,7 @@ class PowerPin:
 
 def wire(facts: boards.Board, role: str, site: Site, ledger: Ledger) -> Wired:
     """Everything that `role` wires to the board."""
-    wired = Wired(uarts={facts.link["uart"]: None})
+    wired = Wired(uarts={facts.link["uart"]: None}, load_ua=ledger.draw_ua)
     if role == "lamp":
         wired.luminaire = parts.Luminaire(site.lamp.mains_v)
         wired.by_slot["luminaire"] = wired.luminaire
@@ -93,11 +94,31 @@ def _a02yyuw(wired: Wired, entry: Entry, site: Site) -> parts.Part:
         warm_up_ms=int(entry["warm_up_ms"]),
     )
     wired.uarts[int(entry["uart"])] = part
+    _power(wired, entry, part)
+    return part
+
+
+def _jsn_sr04t(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.JsnSr04t(f"{site.seed}/jsn_sr04t", site.bin.truth, warm_up_ms=int(entry["warm_up_ms"]))
+    wired.sinks[int(entry["trigger"])] = part
+    wired.sources[int(entry["echo"])] = part
+    _power(wired, entry, part)
+    return part
+
+
+def _vl53l1x(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Vl53l1x(f"{site.seed}/vl53l1x", site.bin.truth, int(entry["address"]))
+    _on_i2c(wired, entry, part)
+    _power(wired, entry, part)
+    return part
+
+
+def _power(wired: Wired, entry: Entry, part: Powered) -> None:
+    """Behind its load switch, or on at all times."""
     if "power_pin" in entry:
         wired.sinks[int(entry["power_pin"])] = PowerPin(part)
     else:
         wired.always_on.append(part)
-    return part
 
 
 def _ds18b20(wired: Wired, entry: Entry, site: Site) -> parts.Part:
@@ -112,13 +133,18 @@ def _divider(wired: Wired, entry: Entry, site: Site) -> parts.Part:
         top_ohm=int(entry["divider_top_ohm"]),
         bottom_ohm=int(entry["divider_bottom_ohm"]),
         full_scale_mv=int(entry["full_scale_mv"]),
+        load_ua=wired.load_ua,
     )
     wired.analogue[int(entry["pin"])] = part
     return part
 
 
 def _lis3dh(wired: Wired, entry: Entry, site: Site) -> parts.Part:
-    part = parts.Lis3dh(lambda now_us: site.bin.tilt_degrees, int(entry.get("address", 0x19)))
+    part = parts.Lis3dh(
+        lambda now_us: site.bin.tilt_degrees,
+        int(entry.get("address", 0x19)),
+        celsius=lambda now_us: site.bin.truth(now_us).temperature_c,
+    )
     if "cs" in entry:
         wired.spi.setdefault(int(entry["sck"]), []).append((int(entry["cs"]), part))
     else:
@@ -194,9 +220,11 @@ _FITTERS: Mapping[str, Callable[[Wired, Entry, Site], parts.Part]] = {
     "bl0942": _bl0942,
     "divider": _divider,
     "ds18b20": _ds18b20,
+    "jsn_sr04t": _jsn_sr04t,
     "level": _level,
     "lis3dh": _lis3dh,
     "pwm": _pwm,
     "relay": _relay,
     "veml7700": _veml7700,
+    "vl53l1x": _vl53l1x,
 }

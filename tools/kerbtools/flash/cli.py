@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--bundle", metavar="FOLDER", help="send this bundle, which --bundle-to wrote, as it is")
     parser.add_argument("--bundle-to", metavar="FOLDER", help="write the bundle of --board and --role there, and end")
+    parser.add_argument("--readable", action="store_true", help="a file a module under its own name: to debug; larger")
     parser.add_argument("--json", action="store_true", help="one JSON object a board")
     given = parser.parse_args(arguments)
     if given.count is not None and not (given.watch and given.count > 0):
@@ -49,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
         board=given.board, role=given.role, wait_s=given.wait, dry_run=given.dry_run, self_test=not given.no_self_test
     )
     screen = Screen(as_json=given.json)
-    bundles = Bundles(from_folder(Path(given.bundle)) if given.bundle else None)
+    whole = partial(bundle.contents, readable=True) if given.readable else None
+    bundles = Bundles(from_folder(Path(given.bundle)) if given.bundle else whole)
     if given.watch:
         return _watch(given.port, given.count, options, bundles, screen)
     found = list(dict.fromkeys(given.port)) or [port.path for port in ports.find()]
@@ -96,7 +99,7 @@ def _write_bundle(parser: argparse.ArgumentParser, given: argparse.Namespace) ->
     if target.exists() and not (target / bundle.MANIFEST).is_file():
         parser.error(f"--bundle-to: {target} is there and is no bundle; name a folder that is not there")
     try:
-        folder = bundle.build(given.board, role, target)
+        folder = bundle.build(given.board, role, target, readable=given.readable)
     except (boards.BoardError, bundle.BundleError) as error:
         print(f"kerb flash: {cause(error)}\n      {error.hint}", file=sys.stderr)
         return 1

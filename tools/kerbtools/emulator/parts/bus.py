@@ -46,6 +46,14 @@ class SpiPart(Protocol):
         ...
 
 
+class Powered(Protocol):
+    """A part behind a load switch, or with a pin that shuts it down."""
+
+    def power(self, on: bool, now_us: int) -> None:
+        """It has power, or is allowed to run, from now on, or no longer. Told once and again."""
+        ...
+
+
 class LevelSource(Protocol):
     """A part that drives a pin."""
 

@@ -7,9 +7,12 @@ from kerbtools.emulator.scene import Truth
 
 
 class Ds18b20(Part):
-    """One-wire thermometer, alone on its bus, 12 bits. Commands and scratchpad: DS18B20 data sheet, pages 10 to 12."""
+    """One-wire thermometer, alone on its bus, 12 bits. Commands and scratchpad: DS18B20 data sheet, pages 10 to 12.
 
-    FAULTS = ("stuck", "garbled")
+    While it converts it answers zeros. Of "stuck" it never converts, of "brown_out" it forgets what it converted.
+    """
+
+    FAULTS = ("stuck", "garbled", "brown_out", "out_of_range")
     CONVERSION_US = 750_000
     POWER_ON_C = 85.0
 
@@ -33,10 +36,12 @@ class Ds18b20(Part):
     def scan(self) -> bytes:
         return self.address if self.present else b""
 
-    def read(self) -> int:
+    def read(self, now_us: int) -> int:
         """The next byte on the bus; 0xFF where nobody pulls it down."""
-        if not self.present or not self._output:
+        if not self.present:
             return 0xFF
+        if not self._output:
+            return 0x00 if self._pending and now_us < self._pending[0] else 0xFF
         value, self._output = self._output[0], self._output[1:]
         return value
 
@@ -59,10 +64,13 @@ class Ds18b20(Part):
             self._limits[:] = command[1:]
 
     def _scratchpad(self, now_us: int) -> bytes:
-        if self._pending and now_us >= self._pending[0]:
+        if self.fault == "brown_out":
+            self._value_c = self.POWER_ON_C
+        elif self._pending and now_us >= self._pending[0]:
             self._value_c = self._pending[1]
             self._pending = None
-        raw = round(max(-55.0, min(125.0, self._value_c)) * 16) & 0xFFFF
+        shown_c = 150.0 if self.fault == "out_of_range" else max(-55.0, min(125.0, self._value_c))
+        raw = round(shown_c * 16) & 0xFFFF
         pad = raw.to_bytes(2, "little") + bytes(self._limits) + b"\xff\x0c\x10"
         return pad + bytes((crc8(pad) ^ (0x5A if self.fault == "garbled" else 0),))
 

@@ -1,13 +1,16 @@
 """The LIS3DH accelerometer on I2C or SPI, with its INT1 pin."""
 
 import math
+import random
 from collections.abc import Callable
 
 from kerbtools.emulator.parts.part import Part
 
 _FOREVER = 1 << 62
 _WHO_AM_I, _CTRL1, _CTRL3, _CTRL4, _CTRL5, _STATUS, _OUT = 0x0F, 0x20, 0x22, 0x23, 0x24, 0x27, 0x28
-_INT1_CFG, _INT1_SRC, _INT1_THS = 0x30, 0x31, 0x32
+_ADC3, _TEMP_CFG, _INT1_CFG, _INT1_SRC, _INT1_THS = 0x0C, 0x1F, 0x30, 0x31, 0x32
+_SELF_TEST_MG = 400.0  # that the self-test pulls at each axis: the data sheet has 68 to 1440 mg
+_TEMPERATURE_ERROR_C = 3.0  # its zero is that of the die, and no part's is right
 _MG_A_DIGIT = (1, 2, 4, 12)  # high resolution, by full scale 2, 4, 8, 16 g
 _THRESHOLD_MG = (16, 32, 62, 186)
 
@@ -16,15 +19,23 @@ class Lis3dh(Part):
     """Registers as in data sheet DocID17530, chapters 6 to 8; from memory. At rest: gravity along z, tilted about y.
 
     tilt_degrees(now_us) is what the world does to it. Models: who-am-i, data rate (off or on), full scale, the three
-    output forms, auto-increment, INT1 with thresholds on |x|, |y|, |z| (OR and AND, latched or not). Not: filters,
-    FIFO, clicks, free fall, temperature, duration.
+    output forms, auto-increment, INT1 with thresholds on |x|, |y|, |z| (OR and AND, latched or not), self-test, the
+    die's temperature. Not: filters, FIFO, clicks, free fall, duration. Of "stuck" its mass does not move, of "noisy" it
+    is shaken, of "brown_out" it forgets what it was told with each call.
     """
 
-    FAULTS = ("stuck",)
+    FAULTS = ("stuck", "wrong_id", "noisy", "out_of_range", "brown_out")
 
-    def __init__(self, tilt_degrees: Callable[[int], float], address: int = 0x19) -> None:
+    def __init__(
+        self,
+        tilt_degrees: Callable[[int], float],
+        address: int = 0x19,
+        *,
+        celsius: Callable[[int], float] = lambda now_us: 25.0,
+    ) -> None:
         super().__init__()
         self.address = address
+        self._celsius = celsius
         self._tilt = tilt_degrees
         self._registers = bytearray(0x40)
         self._registers[_WHO_AM_I] = 0x33
@@ -79,7 +90,15 @@ class Lis3dh(Part):
 
     def moved(self, now_us: int) -> None:
         """Told by the world when the tilt has changed: a latched interrupt stands from now on."""
-        if self._registers[_CTRL5] & 0x08 and self._registers[_CTRL3] & 0x40 and self._triggers(now_us):
+        self._latch(self._triggers(now_us))
+
+    def knock(self, mg: int, now_us: int) -> None:
+        """A blow from the side, shorter than anybody looks."""
+        threshold = (self._registers[_INT1_THS] & 0x7F) * _THRESHOLD_MG[self._registers[_CTRL4] >> 4 & 3]
+        self._latch(bool(self._registers[_CTRL1] >> 4) and bool(self._registers[_INT1_CFG] & 0x0A) and mg > threshold)
+
+    def _latch(self, triggers: bool) -> None:
+        if self._registers[_CTRL5] & 0x08 and self._registers[_CTRL3] & 0x40 and triggers:
             self._latched = True
 
     def _point(self, register: int, increments: bool) -> None:
@@ -91,7 +110,9 @@ class Lis3dh(Part):
             self._pointer = self._pointer + 1 & 0x3F
 
     def _store(self, value: int, now_us: int) -> None:
-        if 0x1E <= self._pointer <= 0x26 or self._pointer in (_INT1_CFG, _INT1_THS, 0x33):
+        if self.fault == "brown_out":
+            pass
+        elif 0x1E <= self._pointer <= 0x26 or self._pointer in (_INT1_CFG, _INT1_THS, 0x33):
             self._registers[self._pointer] = value
             if self._pointer == _CTRL1:
                 self.draws(bool(value >> 4), now_us)
@@ -100,6 +121,11 @@ class Lis3dh(Part):
     def _fetch(self, now_us: int) -> int:
         register = self._pointer
         self._advance()
+        if register == _WHO_AM_I and self.fault == "wrong_id":
+            return 0x44  # another of the family
+        if register == _ADC3 + 1:
+            degrees = round(self._celsius(now_us) + _TEMPERATURE_ERROR_C - 25)
+            return max(-128, min(127, degrees)) & 0xFF if self._registers[_TEMP_CFG] == 0xC0 else 0
         if _OUT <= register < _OUT + 6:
             return self._output(now_us)[register - _OUT]
         if register == _STATUS:
@@ -113,8 +139,16 @@ class Lis3dh(Part):
     def _acceleration_mg(self, now_us: int) -> tuple[float, float, float]:
         if self.fault != "stuck":
             self._stuck = self._tilt(now_us)
+        if self.fault == "out_of_range":
+            return 0.0, 0.0, 0.0
+        if self.fault == "noisy":
+            own = random.Random(now_us)  # noqa: S311
+            return own.gauss(0, 6000), own.gauss(0, 6000), own.gauss(0, 6000)
         angle = math.radians(self._stuck)
-        return 1000 * math.sin(angle), 0.0, 1000 * math.cos(angle)
+        x, y, z = 1000 * math.sin(angle), 0.0, 1000 * math.cos(angle)
+        if self._registers[_CTRL4] & 0x06 and self.fault != "stuck":
+            return x + _SELF_TEST_MG, y + _SELF_TEST_MG, z + _SELF_TEST_MG
+        return x, y, z
 
     def _output(self, now_us: int) -> bytes:
         if not self._registers[_CTRL1] >> 4:

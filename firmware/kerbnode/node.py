@@ -1,0 +1,384 @@
+"""A wake of a bin node that samples: state, sample, judgement, exchange, and when to wake next.
+
+What has to survive lies on flash before it counts; what only saves work lies in retained memory.
+"""
+
+import gc
+import sys
+
+from kerbnode import config, flash, hal, heat, identity, retained
+from kerbnode.clock import Clock, next_due_ms, next_wake_s, sleep_ms
+from kerbnode.counters import HALF, LOST, Counters
+from kerbnode.events import FAST, SENSOR_FAULT, Judge
+from kerbnode.outbox import Outbox
+from kerbnode.pace import Pace
+from kerbwire.channels import BATTERY, FILL, QUALITY, RAW, TEMPERATURE, TROUBLE
+
+DAY_S = 86400
+MAX_CHECKS = 3  # in a row; then the next sample decides
+LINK_BUFFER = 1024  # bytes of the link's UART: four frames, should the node be at its flash for 80 ms
+SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
+SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
+SAFE_SLEEP_S = 3600
+SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
+
+
+class Node:
+    """One wake of a bin node. folder: where identity, configuration, counters and outbox lie."""
+
+    def __init__(self, board_hal, board, journal, folder):
+        self._hal = board_hal
+        self._board = board
+        self._journal = journal
+        self._folder = folder
+        self.identity = identity.read(folder + "/identity.cbor")
+        self._slots = config.Slots(folder)
+        self.settings, self._complaints = self._settings_of(self._slots.patch)
+        self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
+        self.outbox = Outbox(folder + "/outbox", self.settings["outbox_segments"], self.counters.declare_gap)
+        self._exchange = None
+        self._cause = hal.POWER_ON
+        self._ranger_noise = 0
+        self._restarts = False
+
+    def cycle(self, state, crashes=0):
+        """From wake to sleep. state: what was retained, or None. Returns ms to sleep, with the state retained; or 0,
+        where the board is to be reset."""
+        self._hal.start_watchdog()
+        failures = crashes
+        if state is None:
+            failures = max(crashes, self._failures(crashes))
+            if failures and self._slots.trial:
+                self._roll_back()
+        safe = failures >= SAFE_FAILURES and failures % SAFE_TRY
+        state, is_boot = self._begin(state, crashes)
+        self.clock = Clock(self._hal.ticks_ms, self._hal.ticks_diff, state.uptime_s, state.utc_s or None, state.ppm)
+        if self.outbox.told:
+            self.clock.synced_s, self.clock.ppm = self.outbox.told[1:]
+        self.pace = Pace(
+            state.spent, state.day, state.level, state.wait_intervals, state.unanswered, self.settings["ack_timeout_ms"]
+        )
+        self.pace.begin(self.clock.local_ms() // 1000 // DAY_S, state.flags & retained.SAMPLE)
+        self.judge = Judge(self.settings)
+        self.judge.unpack(self.outbox.judge())
+        self.judge.unpack(state.heat if not is_boot else b"")
+        self._hello_due = bool(state.flags & retained.HELLO)
+        self._event_waits = bool(state.flags & retained.EVENT)
+        if is_boot:
+            self._event_waits = self.outbox.next_event() is not None
+        if is_boot:  # hello comes before the first sample: its answer dates that sample
+            self._say_hello(True)
+            exchange = self._open_exchange()
+            exchange.orders()
+            exchange.tell(0)
+            self._exchange = exchange = None
+            _unload("kerbnode.report")
+        sampled_ms = None
+        if safe:
+            if failures == SAFE_FAILURES:
+                self._keep([(SAFE_MODE, CRITICAL, 0, {})], None)
+            self._journal.note("safe mode: no samples, after", failures, "failed starts")
+            self._report()
+        else:
+            sampled_ms = self.clock.uptime_ms()
+            self._hal.feed()
+            self._take(is_boot, state.flags & retained.SAMPLE)
+            self._hal.feed()
+            self._report()
+        if self._exchange:
+            self._exchange.orders()
+            self._exchange.tell(self._ranger_noise)
+        if self._slots.trial and self.pace.level >= config.TRIAL_SILENCES:
+            self._roll_back()
+        self.outbox.save()
+        self._journal.save(self._folder, self._when())
+        heat.write(self._folder, self.settings)
+        if is_boot and not safe:
+            flash.replace(self._folder + "/good", self.counters.boot_count)
+        if self._restarts:
+            return 0
+        return self._end(state, sampled_ms, safe)
+
+    def _failures(self, crashes):
+        """Boots since the last that got as far as its sleep; 0 before the first."""
+        good = flash.load(self._folder + "/good")
+        if not isinstance(good, int):
+            return 0
+        self.counters.open(crashes)
+        return max(0, self.counters.boot_count - good)
+
+    def _roll_back(self):
+        self._journal.note("settings on trial given up: version", self._slots.version)
+        self._slots.give_up()
+        self.settings = self._settings_of(self._slots.patch)[0]
+
+    def _settings_of(self, patch):
+        return config.read(self._folder + "/config.json", patch)
+
+    def _begin(self, state, crashes) -> "tuple[retained.State, bool]":
+        """(state, whether this is a reboot): open counters and outbox, and say so on the console."""
+        counters = self.counters
+        counters.open(crashes)
+        is_boot = state is None or not counters.resume(state)
+        if is_boot:
+            for complaint in self._complaints:
+                self._journal.note(complaint)
+            if counters.state in (LOST, HALF):
+                self._journal.note("counters:", "new life" if counters.state == LOST else "one slot lost")
+            counters.reboot(self._hal.random, self.outbox.open)
+            state = retained.State()
+            state.flags = retained.HELLO | retained.SAMPLE
+        else:
+            self.outbox.open(counters.life)
+        if self.outbox.stale:
+            self._journal.note("removed", self.outbox.stale, "records of an earlier life")
+        self._journal.boot = counters.boot_count
+        cause = self._hal.reset_cause()
+        if not is_boot:
+            cause = hal.DEEP_SLEEP
+        elif crashes:
+            cause = hal.SOFT
+        self._cause = cause
+        say = self._journal.keep if is_boot else self._journal.line
+        say("boot", self._life(), counters.next_seq, counters.next_index, hal.CAUSES[cause])
+        return state, is_boot  # pyright: ignore[reportReturnType]  # without one it is a reboot
+
+    def _take(self, is_boot, is_record):
+        """Sample and judge; keep what happened, and the record where one is due."""
+        from kerbnode.sensors import Sensors
+
+        now_s = self._now_s()
+        new_day = now_s // DAY_S != (now_s - self.settings["interval_s"]) // DAY_S
+        sensors = Sensors(self._hal, self._board["sensors"])
+        values = sensors.sample(self.settings, is_boot or (new_day and is_record))
+        self._ranger_noise = sensors.noise
+        get = values.get
+        happened = self.judge.sample(
+            now_s, get(FILL), sensors.distance_mm, get(TEMPERATURE), sensors.tilt_deg, get(QUALITY, 0),
+            _mv(get(BATTERY)),
+        )  # fmt: skip
+        if self.judge.days_left is not None:
+            self._journal.note("battery low:", self.judge.days_left, "days left")
+        events = []
+        for code, state, evidence in happened:
+            if code == SENSOR_FAULT:
+                evidence[TROUBLE], evidence[RAW] = sensors.troubles[0] if sensors.troubles else (None, None)
+            shown = {channel: evidence[channel] for channel in evidence if evidence[channel] is not None}
+            events.append(self.judge.on_wire(code, state) + (shown,))
+        self._keep(events, values if is_record else None)
+
+    def _keep(self, events, values):
+        """Keep events, and the record of these values, on flash: all of it or nothing."""
+        utc_s = self.clock.utc()
+        boot = self.counters.boot_count if utc_s is None else 0
+        exact_s = self.clock.uptime() if utc_s is None else utc_s
+        judge = self.judge.pack()[FAST:]
+        items = [] if values is None else [[self._now_s(), boot, values, judge]]
+        items += [[exact_s, boot, shown, code, severity, state, judge] for code, severity, state, shown in events]
+        if not items:
+            return
+        dropped = self.outbox.dropped
+        index = self.counters.take_index(len(items))
+        self.outbox.append(index, *items)
+        if values is not None:
+            self._journal.line("taken", self._life(), index, items[0][0])
+            index += 1
+        for code, _, state, _ in events:
+            self._journal.keep("event", self._life(), index, code, state)
+            self._event_waits = True
+            index += 1
+        if self.outbox.dropped > dropped:
+            self._journal.note("outbox full: dropped", self.outbox.dropped - dropped, "records")
+
+    def _now_s(self):
+        """To the nearest minute of UTC, to which samples are aligned: so a report says its times in few bits."""
+        utc_s = self.clock.utc()
+        return self.clock.uptime() if utc_s is None else (utc_s + 30) // 60 * 60
+
+    def _report(self):
+        """Talk to the gateway if it is time to."""
+        pace, outbox = self.pace, self.outbox
+        urgent = self._event_waits
+        wanted = self.settings["report_records"]
+        if not urgent and self._fills_up():
+            wanted = min(wanted, self.settings["soon_records"])
+        hello_due = self._hello_due or self.counters.gaps or not self.counters.confirmed or pace.needs_hello()
+        if not pace.may_exchange(urgent) or not (hello_due or urgent or outbox.pending(wanted) >= wanted):
+            return
+        if hello_due and not self._say_hello(False):
+            return
+        if urgent:
+            if not self._open_exchange().events():
+                return
+            self._event_waits = outbox.next_event() is not None
+            wanted = 1  # the radio is on: what waits goes along
+        if outbox.pending(wanted) >= wanted and not self._open_exchange().reports(wanted):
+            return
+        if self._slots.trial and self._exchange:
+            self._slots.prove()
+
+    def _fills_up(self):
+        """Whether the level, by its rise since the oldest record that waits, reaches full within the forecast."""
+        settings = self.settings
+        if not settings["forecast_h"] or self.outbox.pending(settings["soon_records"]) < settings["soon_records"]:
+            return False
+        first = self.outbox.next_run(1)
+        now = self.judge.level
+        if not first or now is None or now >= settings["full_percent"]:
+            return False
+        before, passed_s = first[0][3].get(FILL, -1), self._now_s() - first[0][1]
+        if before < 0 or passed_s <= 0:
+            return False
+        return now + (now - before) * settings["forecast_h"] * 3600 // passed_s >= settings["full_percent"]
+
+    def _say_hello(self, is_boot):
+        self._hello_due = not self._open_exchange().hello(is_boot)
+        if is_boot and not self._hello_due:
+            self._tell_log()
+        return not self._hello_due
+
+    def _tell_log(self):
+        """What the boot before this one left behind travels with its hello: its last lines, a crash among them."""
+        from kerbnode import log
+        from kerbwire.controls import MAX_LOG, Log
+
+        boot = self.counters.boot_count - 1
+        for number, data in log.pieces(self._folder, boot, 0, MAX_LOG)[-2:]:
+            self._open_exchange().tell_once("log", Log(boot, number, data))
+
+    def _open_exchange(self):
+        if not self._exchange:
+            _unload("kerbnode.sensors", "kerbnode.drivers.")
+            from kerbnode.exchange import Exchange
+            from kerbnode.link.serial import Serial
+            from kerbwire.node_end import NodeEnd
+
+            counters = self.counters
+            me = self.identity
+            instance = self.outbox.told[0] if self.outbox.told else bytes(8)
+            self._exchange = Exchange(
+                end=NodeEnd(me.node, me, counters.life, counters.take_seq, instance),
+                link=Serial(self._hal.uart(self._board["link"], LINK_BUFFER), self._hal),
+                hal=self._hal,
+                clock=self.clock,
+                counters=counters,
+                outbox=self.outbox,
+                pace=self.pace,
+                settings=self.settings,
+                journal=self._journal,
+                make_hello=self._make_hello,
+                obey=self._obey,
+            )
+        return self._exchange
+
+    def _make_hello(self, challenge):
+        from kerbnode import __version__
+        from kerbwire.channels import BIN
+        from kerbwire.messages import Hello
+
+        return Hello(
+            role=BIN,
+            board=self._board["name"],
+            firmware=__version__,
+            bundle=flash.digest("/bundle.json")[:8],
+            reset_cause=self._cause,
+            boot_count=self.counters.boot_count,
+            config_hash=config.digest(self.settings),
+            next_index=self.counters.next_index,
+            gaps=list(self.counters.gaps),
+            challenge=challenge,
+        )
+
+    def _obey(self, message, waited_s):
+        from kerbnode import orders
+        from kerbwire import controls
+
+        def restart():
+            self._restarts = True
+            return controls.APPLIED, None
+
+        def sample():
+            self._take(False, True)
+            self._open_exchange().reports(1)
+            return controls.APPLIED, self.counters.next_index - 1
+
+        def resend(first, count):
+            held = self.outbox.resend(first, count)
+            self.outbox.save()
+            self._open_exchange().reports(1)
+            return controls.APPLIED, held
+
+        do = {
+            controls.RESTART: restart,
+            controls.SAMPLE: sample,
+            controls.RESEND: resend,
+            controls.IDENTIFY: lambda seconds: orders.blink(self._hal, self._board, seconds),
+            controls.SEND_LOG: lambda *what: orders.send_log(self._folder, self._open_exchange().tell_once, *what),
+        }
+        version = self._slots.version
+        result = orders.Orders(self._folder, self._slots, self._settings_of, do).take(
+            message, self.clock.utc(), waited_s
+        )
+        if self._slots.version != version:
+            self._hello_due = True  # at the next wake: it says which configuration holds, and its answer proves that
+        return result
+
+    def _end(self, before, sampled_ms, safe):
+        """Write the retained memory; return ms to sleep. A sleep longer than the port's longest is made of hops."""
+        now_ms, uptime_ms = self.clock.local_ms(), self.clock.uptime_ms()
+        check_ms = None
+        checks = 0 if before.flags & retained.SAMPLE else before.checks
+        if safe:
+            due_ms = now_ms + SAFE_SLEEP_S * 1000
+        else:
+            if sampled_ms is not None:
+                sampled_ms += now_ms - uptime_ms
+            due_ms = next_due_ms(now_ms, self.settings["interval_s"] * 1000, sampled_ms)
+            again = self._event_waits and self.pace.hurries(True)
+            if (self.judge.hurry or again or (self._hello_due and self._slots.trial)) and checks < MAX_CHECKS:
+                check_ms = now_ms + self.settings["check_s"] * 1000
+        if check_ms is not None or before.flags & retained.CHECK:
+            checks = min(checks + 1, MAX_CHECKS)
+        heat_s = self.settings["heat_s"] if self._board["sensors"].get("temperature") and not safe else 0
+        if check_ms is not None:  # which takes the temperature too, and comes as soon
+            heat_s = 0
+        wake_s, flag = next_wake_s(self._hal.sleep_span_ms, now_ms, due_ms, heat_s, check_ms)
+        span_ms = wake_s * 1000 - now_ms
+        state = retained.State()
+        state.flags = flag | (retained.HELLO if self._hello_due else 0) | (retained.EVENT if self._event_waits else 0)
+        state.unanswered, state.level, state.wait_intervals = (
+            self.pace.unanswered, self.pace.level, self.pace.wait_intervals,
+        )  # fmt: skip
+        state.spent, state.day = self.pace.spent, self.pace.day
+        state.uptime_s = (uptime_ms + span_ms) // 1000
+        state.utc_s = wake_s if self.clock.is_set() else 0
+        span_ms = sleep_ms(span_ms, self.clock.ppm)
+        if checks < MAX_CHECKS:  # a knock a minute is no reason to wake for each
+            self._hal.wake_on(heat.wake_pins(self._board))
+        state.checks, state.ppm, state.heat = checks, self.clock.ppm, self.judge.pack()[:FAST]
+        self.counters.save_to(state)
+        self._hal.keep_retained(state.pack(), span_ms)
+        return span_ms
+
+    def _when(self):
+        utc_s = self.clock.utc()
+        return "+%d" % self.clock.uptime() if utc_s is None else utc_s
+
+    def _life(self):
+        return "".join(["%02x" % byte for byte in self.counters.life])
+
+
+def _unload(*names):
+    """Let go of modules that have done their work in this wake: on a board, sampling and talking share the heap."""
+    if sys.implementation.name == "micropython":
+        for module in list(sys.modules):
+            if module.startswith(names):
+                parent, leaf = module.rsplit(".", 1)
+                del sys.modules[module]
+                if parent in sys.modules and hasattr(sys.modules[parent], leaf):
+                    delattr(sys.modules[parent], leaf)
+    gc.collect()  # what comes next finds the heap in one piece
+
+
+def _mv(volts_10mv):
+    return None if volts_10mv is None or volts_10mv < 0 else volts_10mv * 10

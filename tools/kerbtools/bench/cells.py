@@ -1,0 +1,61 @@
+"""How long cells last: the model of firmware/POWER.md, and a board's budget from the currents of its board.toml."""
+
+from dataclasses import dataclass
+
+from kerbtools import boards
+
+DAYS_A_YEAR = 365.25
+HEAT_CPU_S = 0.70  # computing of a wake for the temperature, at 160 times the unix port; `kerb bench node` measures it
+SAMPLE_CPU_S = 2.6  # of a sample's, likewise
+EXCHANGE_S = 1.0  # the radio on, for an exchange that is answered: association, one frame, its answer (an assumption)
+ECHO_S = 1.25  # seven echoes and the ranger's warm-up; the part sends one each 100 to 150 ms
+SILENCE_SHARE = 0.2  # of what ten years allow: what a gateway that never answers may cost
+CONVERSION_S = 0.75  # of the thermometer
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Two D cells Li-SOCl2 in parallel with a pulse capacitor, at -10 degC. Sources: firmware/POWER.md."""
+
+    nominal_mah: float = 2 * 17_000
+    usable_share: float = 0.8  # at -10 degC and below 5 mA, to the voltage at which a board stops
+    self_discharge_a_year: float = 0.01  # of the nominal charge
+    capacitor_ua: float = 5.0  # leakage of the pulse capacitor
+
+    def years(self, mah_a_day: float) -> float:
+        """Until the usable charge is gone."""
+        a_day = mah_a_day + self.capacitor_ua * 24 / 1000
+        return (
+            self.nominal_mah * self.usable_share / (a_day * DAYS_A_YEAR + self.nominal_mah * self.self_discharge_a_year)
+        )
+
+    def may_draw(self, years: float) -> float:
+        """mAh a day that last so long."""
+        share = self.nominal_mah * (self.usable_share - self.self_discharge_a_year * years)
+        return share / years / DAYS_A_YEAR - self.capacitor_ua * 24 / 1000
+
+
+CELLS = Cells()
+
+
+def budget(name: str, heat_s: int = 120, interval_s: int = 3600) -> dict[str, float]:
+    """mAh a day by what is done, of a bin node on this board, from its currents and the times above. BoardError."""
+    facts = boards.load(name)
+    ua = facts.currents
+    samples, looks = 86_400 / interval_s, (86_400 / heat_s if heat_s else 0.0)
+    active, light = ua["active"], ua["lightsleep"]
+
+    def mah(count: float, seconds: float, current_ua: float) -> float:
+        return count * seconds * current_ua / 3_600_000
+
+    always = sum(current for cause, current in ua.items() if cause in ("part:battery", "part:tilt")) * 24 / 1000
+    rows = {
+        "asleep": ua["deepsleep"] * 24 / 1000,
+        "always on: accelerometer, divider": always,
+        "samples: echoes": mah(samples, ECHO_S, active + ua.get("part:distance", 0)),
+        "samples: computing": mah(samples, SAMPLE_CPU_S, active),
+        "temperature: conversion": mah(samples + looks, CONVERSION_S, light + ua.get("part:temperature", 0)),
+        "temperature: computing": mah(looks, HEAT_CPU_S, active),
+        "radio: a frame a day": mah(1, EXCHANGE_S, active + ua.get("radio_rx", 0)),
+    }
+    return {**rows, "all": sum(rows.values())}
