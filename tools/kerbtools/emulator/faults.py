@@ -1,5 +1,6 @@
 """What a test or a demonstration does to a board: faults, wear and weather, one call each, and the energy ledger."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Literal
 
@@ -16,7 +17,7 @@ from kerbtools.emulator.world import FOREVER, World
 Request = Literal["pin", "power", "brownout"]
 
 
-class Faults:
+class Faults(ABC):
     """The part of `Board` that acts on its hardware and surroundings. Each call holds until it is undone.
 
     Parts go by the names that board.toml gives them: "distance", "light", "meter", "relay" and so on, and "luminaire".
@@ -130,5 +131,5 @@ class Faults:
             return found[0]
         raise ValueError(f"the {slot} of {self.name} is on no UART")
 
-    def _ask(self, request: Request) -> bool:
-        raise NotImplementedError
+    @abstractmethod
+    def _ask(self, request: Request) -> bool: ...
