@@ -1,10 +1,12 @@
 """Boards on the bench: emulated ones with their USB port. Their time passes while somebody talks to them."""
 
 import pytest
-from board_bench import bench, kerb  # noqa: F401
+from board_bench import bench, kerb
 from device_helpers import IDENTITY
 
 from kerbtools.emulator import Board, World
+
+__all__ = ["bench", "kerb", "node"]
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 import json
 
 import pytest
-from board_bench import bench, kerb  # noqa: F401
+from board_bench import bench, kerb
+
+__all__ = ["bench", "flash", "kerb"]
 
 
 @pytest.fixture
-def flash(kerb):  # noqa: F811  # pytest finds it by its name
+def flash(kerb):
     """`kerb flash --json` without the self-test: (status, the objects that it printed)."""
 
     def run(*words):

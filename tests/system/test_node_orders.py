@@ -1,29 +1,12 @@
 """The real gateway commands the real firmware on an emulated board, and its events are committed."""
 
-import time
-from collections.abc import Callable, Iterator
-
-import pytest
+from street_harness import DEADLINE_S, wait_for
 
 from kerbgate import config, control
 from kerbtools import send
 from kerbtools.demo.street import Street
 
 NODE = 417
-DEADLINE_S = 90.0
-
-
-@pytest.fixture
-def street() -> Iterator[Street]:
-    with Street(seed=5, speed=None) as street:
-        yield street
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.1)
 
 
 def test_a_sleeping_node_obeys_with_its_next_report_and_is_believed_when_it_says_so(street: Street) -> None:

@@ -1,26 +1,8 @@
 """The whole way with real firmware, a real gateway process and a real broker, one misfortune at a time."""
 
-import time
-from collections.abc import Callable, Iterator
-
-import pytest
+from street_harness import DEADLINE_S, wait_for
 
 from kerbtools.demo.street import Street
-
-DEADLINE_S = 60.0
-
-
-@pytest.fixture
-def street() -> Iterator[Street]:
-    with Street(seed=5, speed=None) as street:
-        yield street
-
-
-def wait_for(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def lives_at_council(street: Street, node: int) -> set[str]:
