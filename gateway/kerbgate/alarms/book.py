@@ -321,7 +321,7 @@ class AlarmBook:
                 return True
         else:
             self._time(alarm)
-        if step.tell == table.TOLD or (step.tell == table.IF_TOLD and alarm.told):
+        if step.tell == table.TOLD or (step.tell == table.IF_TOLD and alarm.revision):
             self._tell(db, alarm)
         rows.update(db, alarm)
         return True
@@ -337,7 +337,8 @@ class AlarmBook:
             self.next_due = min(self.next_due, at)
 
     def _tell(self, db: sqlite3.Connection, alarm: Alarm) -> None:
-        alarm.told += 1
+        # At least the time in ms: the highest revision counts, also where an older store was put back.
+        alarm.revision = max(alarm.revision + 1, alarm.changed)
         place = None if alarm.node is None else self.places.get(alarm.node, alarm.role)
         body = rows.document(db, alarm, self._kind(alarm.kind), self.site, place)
         rows.tell(db, self._outlets, alarm.alarm_id, rows.topic(alarm.subject), body)
@@ -412,7 +413,7 @@ class AlarmBook:
                 self._move(db, alarm, table.GONE, now_ms)
             else:
                 self._move(db, alarm, table.SIGNAL, now_ms)
-                tells = alarm.told and still > known and still >= known * RETELL_GROWTH
+                tells = alarm.revision and still > known and still >= known * RETELL_GROWTH
                 if tells and self._mono() < told_at + RETELL_S:
                     again = min(again, told_at + RETELL_S)
                 elif tells:

@@ -65,7 +65,7 @@ def show(db: sqlite3.Connection, alarm: rows.Alarm, kind: Kind | None, places: P
         "evidence": alarm.evidence,
         "acknowledged": alarm.acknowledged,
         "maintenance": alarm.suppressed,
-        "told": alarm.told,
+        "revision": alarm.revision,
     }
     if scope in ("feeder", "around", "group", "site"):
         out["members"], out["member_count"] = rows.members(db, alarm)

@@ -20,7 +20,7 @@ PRUNE = 200  # alarms a transaction
 
 _COLUMNS = (
     "alarm_id", "ident", "kind", "subject", "node", "role", "severity", "state", "since", "changed", "ended", "turn",
-    "evidence", "occurrences", "parent", "suppressed", "acknowledged", "told",
+    "evidence", "occurrences", "parent", "suppressed", "acknowledged", "revision",
 )  # fmt: skip
 SELECT = f"SELECT {', '.join(_COLUMNS)} FROM alarm"  # noqa: S608
 
@@ -46,7 +46,7 @@ class Alarm:
     parent: int | None = None
     suppressed: int | None = None
     acknowledged: dict[str, Any] | None = None
-    told: int = 0
+    revision: int = 0  # of its newest letter; 0: nobody was told
 
 
 def of_row(row: tuple[Any, ...]) -> Alarm:
@@ -61,7 +61,7 @@ def insert(db: sqlite3.Connection, alarm: Alarm, site: str, slug: str) -> None:
     """A new alarm; gives it its id and its name."""
     alarm.alarm_id = db.execute(
         "INSERT INTO alarm (ident, kind, subject, node, role, severity, state, since, changed, turn, evidence,"
-        " occurrences, told) VALUES (lower(hex(randomblob(16))),?,?,?,?,?,?,?,?,?,?,1,0)",
+        " occurrences, revision) VALUES (lower(hex(randomblob(16))),?,?,?,?,?,?,?,?,?,?,1,0)",
         (
             alarm.kind, alarm.subject, alarm.node, alarm.role, alarm.severity, alarm.state, alarm.since, alarm.changed,
             alarm.turn, json.dumps(alarm.evidence),
@@ -75,11 +75,11 @@ def update(db: sqlite3.Connection, alarm: Alarm) -> None:
     """What may change of an alarm."""
     db.execute(
         "UPDATE alarm SET severity=?, state=?, changed=?, ended=?, turn=?, evidence=?, occurrences=?, parent=?,"
-        " suppressed=?, acknowledged=?, told=? WHERE alarm_id=?",
+        " suppressed=?, acknowledged=?, revision=? WHERE alarm_id=?",
         (
             alarm.severity, alarm.state, alarm.changed, alarm.ended, alarm.turn, json.dumps(alarm.evidence),
             alarm.occurrences, alarm.parent, alarm.suppressed,
-            None if alarm.acknowledged is None else json.dumps(alarm.acknowledged), alarm.told, alarm.alarm_id,
+            None if alarm.acknowledged is None else json.dumps(alarm.acknowledged), alarm.revision, alarm.alarm_id,
         ),
     )  # fmt: skip
 
@@ -115,9 +115,9 @@ def document(db: sqlite3.Connection, alarm: Alarm, kind: Kind, site: str, place:
     scope, _, name = alarm.subject.partition(":")
     out: dict[str, Any] = {
         "schema": SCHEMA,
-        "id": f"{alarm.ident}/{alarm.told}",
+        "id": f"{alarm.ident}/{alarm.revision}",
         "alarm": alarm.ident,
-        "revision": alarm.told,
+        "revision": alarm.revision,
         "site": site,
         "kind": alarm.kind,
         "severity": SEVERITIES[alarm.severity],

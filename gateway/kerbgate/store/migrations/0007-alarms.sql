@@ -11,7 +11,7 @@ CREATE TABLE node_log (
 );
 -- Alarms, open ones and past ones (alarms/table.py). ident: for ever, in each letter. since: of its cause, UTC seconds.
 -- changed, ended: Unix ms. turn: how new its newest evidence is, life_id * 2^33 + index; 0 where that says nothing.
--- parent: the larger alarm that it is part of. suppressed: the maintenance that it fell into. told: letters of it.
+-- parent: the larger alarm that it is part of. suppressed: the maintenance that it fell into. revision: of its newest letter, 0 before the first.
 CREATE TABLE alarm (
     alarm_id INTEGER PRIMARY KEY AUTOINCREMENT,
     ident TEXT NOT NULL UNIQUE,
@@ -30,7 +30,7 @@ CREATE TABLE alarm (
     parent INTEGER REFERENCES alarm,
     suppressed INTEGER,
     acknowledged TEXT,
-    told INTEGER NOT NULL
+    revision INTEGER NOT NULL
 );
 CREATE UNIQUE INDEX alarm_open ON alarm (kind, subject) WHERE ended IS NULL;
 CREATE INDEX alarm_subject ON alarm (subject, kind, turn);
