@@ -12,7 +12,7 @@ from aggregate_harness import Desk, lamp_records
 from gateway_harness import START
 from test_aggregate_letters import LIFE, change, deliver, thin, waiting, wants
 
-from kerbgate.aggregate import outbox, thinning
+from kerbgate.aggregate import outbox, sheets, thinning
 from kerbwire.channels import ENERGY, FILL
 from kerbwire.messages import Record, Report
 
@@ -181,3 +181,23 @@ def test_no_step_reads_all_letters_that_wait(tmp_path: Path) -> None:
         for query, values in ((outbox.HOLDS, (0, 1)), (outbox._AFTER, ("", 0, 0, 0, 1))):
             plan = [row[3] for row in desk.store._db.execute(f"EXPLAIN QUERY PLAN {query}", values)]
             assert len(plan) == 1 and plan[0].startswith("SEARCH"), plan
+
+
+def test_a_node_that_floods_its_day_fills_one_sheet_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "s") as desk:
+        monkeypatch.setattr(sheets, "MAX_SHEET", 4000)
+        for start in range(0, 480, 96):
+            records = [Record(i, START + i, {FILL: 5, ENERGY: i}) for i in range(start, start + 96)]
+            desk.send(1, "bin", LIFE, Report(records))
+        desk.send(2, "bin", LIFE, Report([Record(0, START, {FILL: 7})]))
+        size, beyond = (
+            desk.one("SELECT max(length(samples)) FROM sheet"),
+            desk.one("SELECT value FROM rollup_meta WHERE name=?", sheets.BEYOND),
+        )
+        assert (size, beyond) == (3 * (11 + 96 * 16), 2)
+        desk.chores()
+        assert desk.one("SELECT sum(count) FROM report") == 481
+        with desk.reader() as reader:
+            assert reader.node(2, 0, START, START + DAY)[0]["channels"]["fill_percent"]["count"] == 1

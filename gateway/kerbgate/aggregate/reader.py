@@ -13,7 +13,7 @@ from typing import Any
 from kerbgate.aggregate import documents, nodes
 from kerbgate.aggregate.nodes import NodePeriod
 from kerbgate.aggregate.periods import DAY, DAY_S, HOUR, HOUR_S, LEVELS, SIZES, Calendar
-from kerbgate.aggregate.sheets import sheet_of
+from kerbgate.aggregate.sheets import BEYOND, sheet_of
 from kerbgate.aggregate.thinning import thinned_to
 from kerbgate.store.reader import Reader
 from kerbwire.channels import BATTERY, CHANNELS
@@ -218,8 +218,8 @@ class RollupReader:
         """For `status`: how much there is, what is stale, how far each level was thinned."""
         db = self._db
 
-        def one(query: str) -> int:
-            return db.execute(query).fetchone()[0]
+        def one(query: str, *values: str) -> int:
+            return db.execute(query, values).fetchone()[0]
 
         return {
             "timezone": self.calendar.zone.key,
@@ -227,6 +227,7 @@ class RollupReader:
             "stale": one("SELECT count(*) FROM sheet_stale"),
             "groups": one("SELECT count(*) FROM scope WHERE kind='group'"),
             "forecasts": one("SELECT count(*) FROM forecast"),
+            "beyond_full_sheets": one("SELECT coalesce(max(value), 0) FROM rollup_meta WHERE name=?", BEYOND),
             "waiting": dict(db.execute("SELECT outlet, count(*) FROM rollup_outbox GROUP BY outlet").fetchall()),
             "thinned_to": {
                 name: date.fromordinal(date(1970, 1, 1).toordinal() + day).isoformat()

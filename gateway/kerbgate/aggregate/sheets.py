@@ -19,12 +19,17 @@ from kerbgate.store.items import NewReport
 from kerbwire.channels import CAUSE
 
 DAY_S = 86400
+MAX_SHEET = 1 << 18  # bytes: a day of level changes every ten seconds; of what comes beyond, only reports are kept
 DERIVED = 1  # flag of a segment: the node's clock was unset, and the times were counted back from the arrival
+BEYOND = "beyond full sheets"  # a name in rollup_meta: how often records came for a sheet that was full
 _HEAD = Struct("<IIHB")
 _APPEND = (
-    "INSERT INTO sheet (sheet_id, samples) VALUES (?,?) ON CONFLICT DO UPDATE"
+    "INSERT INTO sheet (sheet_id, samples) VALUES (?1,?2) ON CONFLICT DO UPDATE"
     " SET samples=CAST(samples || excluded.samples AS BLOB)"  # || of two blobs makes a text of the same bytes
+    " WHERE length(samples) < ?3"
 )
+
+_REFUSE = "INSERT INTO rollup_meta VALUES (?,?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,10 @@ def append(db: sqlite3.Connection, new: Iterable[NewReport]) -> None:
     for item in new:
         for sheet, data in _segments(item):
             parts[sheet] = parts[sheet] + data if sheet in parts else data
-    db.executemany(_APPEND, parts.items())
+    written = db.executemany(_APPEND, [(*part, MAX_SHEET) for part in parts.items()]).rowcount if parts else 0
     db.executemany("INSERT OR IGNORE INTO sheet_stale VALUES (?)", [(sheet,) for sheet in parts])
+    if written < len(parts):
+        db.execute(_REFUSE, (BEYOND, len(parts) - written))
 
 
 def _segments(item: NewReport) -> Iterator[tuple[int, bytes]]:
