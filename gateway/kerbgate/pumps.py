@@ -311,7 +311,10 @@ def plain(answer: Mapping[str, Any]) -> str:
     dropped = answer.get("dropped")
     if dropped is not None:
         more = "" if dropped["all"] else "; more wait: run it again"
-        lines.append(f"dropped: {dropped['rows']} documents that waited for {dropped['outlet']}{more}")
+        if dropped["rows"] or more:
+            lines.append(f"dropped: {dropped['rows']} documents that waited for {dropped['outlet']}{more}")
+        else:
+            lines.append(f"dropped: nothing waited for {dropped['outlet']}; `kerb gateway status` names what waits")
     lines += [f"needs a restart: {name}" for name in answer["restart"]]
     return "\n".join(lines)
 

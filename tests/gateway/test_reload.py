@@ -167,6 +167,7 @@ def test_what_waits_for_a_removed_outlet_is_kept_until_it_is_dropped_or_comes_ba
         dropped = site.reload("--drop-outlet", "away")["dropped"]
         assert dropped == {"outlet": "away", "rows": waiting, "all": True}
         assert "away" not in site.gateway.status()["store"]["outbox"]
+        assert "nothing waited for awy; `kerb gateway status`" in site.kerb("reload", "--drop-outlet", "awy").stdout
         assert site.gateway.stop() == 0
 
 
