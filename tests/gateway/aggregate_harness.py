@@ -26,6 +26,7 @@ class Desk:
         self.groups = {name: frozenset(nodes) for name, nodes in (groups or {}).items()}
         self.settings = AggregateSettings(**settings)
         self.now_ms = 0
+        self.synchronised = True
         self.options: dict[str, Any] = {"synchronous": "NORMAL"}
         self.open()
 
@@ -55,7 +56,7 @@ class Desk:
         seq = self.numbers.get((node, life), 0)
         self.numbers[node, life] = seq + 1
         received = fields.pop("received_ms", self.now_ms)
-        arrival = Arrival(node, "harbour", role, life, 0, seq, received, True, message, **fields)
+        arrival = Arrival(node, "harbour", role, life, 0, seq, received, self.synchronised, message, **fields)
         outcome = self.store._transaction([(arrival, lambda _: None)], Settled(), [])[0][1]
         assert outcome.verdict == "committed"
         return outcome

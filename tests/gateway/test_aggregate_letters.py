@@ -230,6 +230,19 @@ def test_raw_reports_go_by_age_when_every_outlet_has_them_and_roll_ups_stay(tmp_
         assert desk.one("SELECT count(*) FROM report") == 1 and levels(desk) == before
 
 
+def test_nothing_goes_by_age_while_the_clock_is_not_trusted(tmp_path: Path) -> None:
+    with contextlib.closing(Desk(tmp_path / "s", raw_days=3, quarter_days=4, hour_days=6, day_days=8)) as desk:
+        wants(desk)
+        for at_s, trusted, kept in ((0, True, [0]), (9000 * DAY, False, [0, 9000]), (20 * DAY, True, [20, 9000])):
+            desk.now_ms, desk.synchronised = (START + at_s) * 1000, trusted
+            desk.send(1, "bin", LIFE, Report([Record(at_s // DAY, START + at_s, {FILL: 5})]))
+            desk.store._db.execute("DELETE FROM outbox")
+            desk.chores()
+            thin(desk)
+            days = [ident - START // DAY for (ident,) in desk.store._db.execute("SELECT sheet_id >> 16 FROM sheet")]
+            assert days == kept and desk.one("SELECT count(*) FROM report") == len(kept)
+
+
 def test_at_the_quota_the_finest_goes_first_and_nothing_that_an_outlet_waits_for(desk: Desk) -> None:
     for day in range(6):
         sample(desk, day * 24, 24)

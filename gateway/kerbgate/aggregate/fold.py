@@ -71,7 +71,8 @@ class Aggregate:
         if self._roller.step(connection, now_s):
             return True
         if self._thinning is None and now >= self._thin_s:
-            self._thinning, self._thin_s = 0, now + THIN_S
+            self._thin_s = now + THIN_S
+            self._thinning = 0 if _clock_is_trusted(connection) else None
         if self._thinning is not None:
             return self._thin(connection, now_s)
         self._next_s = now + self._sweep_s
@@ -97,3 +98,9 @@ class Aggregate:
         if done.ended:
             self._thinning = at + 1
         return True
+
+
+def _clock_is_trusted(db: sqlite3.Connection) -> bool:
+    """Whether it was when the newest report came: a clock that is wrong by years must not make all that is kept old."""
+    newest = db.execute("SELECT synchronised FROM report ORDER BY report_id DESC LIMIT 1").fetchone()
+    return newest is not None and bool(newest[0])
