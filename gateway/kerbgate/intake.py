@@ -16,7 +16,7 @@ from kerbgate import decoding, resends
 from kerbgate.challenges import Challenges
 from kerbgate.clock import Clock
 from kerbgate.errors import RegistryError
-from kerbgate.inlets.base import QUEUE_FULL, Route
+from kerbgate.inlets.base import QUEUE_FULL, Counters, Route
 from kerbgate.keys import Sealer, UplinkKeys
 from kerbgate.registry import HEARD, Node, Registry
 from kerbgate.resends import Resends
@@ -38,6 +38,8 @@ NO_LIFE = "no life"
 UNSEALED = "unsealed"
 NO_KEY = "no key"  # the registry's row does not open
 OnCommit = Callable[[int, Report | Event], None]
+OnRefused = Callable[[int, str, Counters], None]  # address 0: the frame says none
+OnHello = Callable[[int, Hello], None]
 
 
 class Downlinks(Protocol):
@@ -67,6 +69,8 @@ class Intake:
         self._newest = store.newest_records()
         self.resends = Resends(store.pending_asks())
         self.downlinks: Downlinks | None = None  # the gateway's commands
+        self.on_refused: OnRefused = lambda address, reason, counters: None
+        self.on_hello: OnHello = lambda address, hello: None
         self._room = asyncio.Event()
         self._room.set()
         self.undecoded = 0
@@ -99,6 +103,7 @@ class Intake:
         reason = self._judge(data, route)
         if reason is not None:
             route.counters.refused[reason] += 1
+            self.on_refused(_address(data), reason, route.counters)
             route.settle(reason != QUEUE_FULL)
 
     def _judge(self, data: bytes, route: Route) -> str | None:
@@ -198,6 +203,7 @@ class Intake:
                         self._newest.pop((node.address, former), None)
                     self._lives[node.address] = arrival.life
                     self._challenges.settle(node.address, arrival.life)
+                    self.on_hello(node.address, decoded)
                     if outcome.asks:
                         self.resends.replace(node.address, arrival.life, outcome.asks)
                 elif outcome.report_id is not None and not isinstance(decoded, Log):
@@ -209,18 +215,22 @@ class Intake:
                 self._challenge(node, arrival, route)
             else:
                 route.counters.refused[verdict] += 1
+                self.on_refused(node.address, verdict, route.counters)
         if verdict in (COMMITTED, DUPLICATE):
-            self._acknowledge(node, arrival.life, route, outcome)
+            self._acknowledge(node, arrival.life, route, outcome, fresh=verdict == COMMITTED)
         route.settle(verdict != FAILED)
 
-    def _acknowledge(self, node: Node, life: bytes, route: Route, outcome: Outcome) -> None:
-        """The ack, and after it what a node of a restored store is asked for, or else a command."""
+    def _acknowledge(self, node: Node, life: bytes, route: Route, outcome: Outcome, *, fresh: bool) -> None:
+        """The ack, and after it what a node of a restored store is asked for, or else a command.
+
+        A frame that is not fresh may have come from anyone who heard it: it gets its ack, and changes no way back.
+        """
         seconds = int(self._clock.utc()) if self._clock.synchronised() else None
-        ask = self.resends.due(node.address, life, time.monotonic())
+        ask = self.resends.due(node.address, life, time.monotonic()) if fresh else None
         downlink: Any = None
         if ask is not None:
             downlink = resends.command(ask, outcome.top, seconds)
-        elif self.downlinks is not None:
+        elif fresh and self.downlinks is not None:
             downlink = self.downlinks.spoke(node, life, outcome.top, route)
         ack = Ack(outcome.top, outcome.numbers, seconds, more=downlink is not None)
         route.send(self.seal(node, life, ack))
@@ -252,3 +262,11 @@ class Intake:
         route.counters.challenged += 1
         challenge = self._challenges.issue(node.address, arrival.life, time.monotonic())
         route.send(self._sealer.seal(node, arrival.life, Challenge(arrival.seq, challenge)))
+
+
+def _address(data: bytes) -> int:
+    """Who a refused frame says that it is from; 0 where it cannot be read."""
+    try:
+        return frame.parse(data).node
+    except WireError:
+        return 0
