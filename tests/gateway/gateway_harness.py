@@ -101,6 +101,7 @@ class Air:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.signal = None
         self.sent: list[bytes] = []
 
     def send(self, frame: bytes) -> bool:

@@ -2,10 +2,12 @@
 
 serial:/dev/ttyACM0?baud=115200    a USB port, RS-485, or a radio modem; /dev/... alone means the same
 mqtt://host:1883/site              nodes on Wi-Fi or a cellular network, through a broker; mqtts: over TLS
+lns:mqtt://host/APP?server=...     LoRaWAN nodes, through the network server that a council already runs
 udp:0.0.0.0:5690                   cellular nodes behind a private network, a frame a datagram
 """
 
 from kerbgate.errors import InletError
+from kerbgate.inlets import lns
 from kerbgate.inlets.base import Counters, Inlet, Route, Take, parse_url
 from kerbgate.inlets.mqtt import MqttInlet
 from kerbgate.inlets.serial import SerialInlet
@@ -17,6 +19,7 @@ _SCHEMES = {
     "serial": SerialInlet.from_url,
     "mqtt": MqttInlet.from_url,
     "mqtts": MqttInlet.from_url,
+    "lns": lns.from_url,
     "udp": UdpInlet.from_url,
 }
 

@@ -27,10 +27,25 @@ class Counters:
     last_error: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """How a radio heard a frame; None where a link does not say. Of several receivers, the one that heard it best."""
+
+    rssi_dbm: int | None = None
+    snr_db: float | None = None
+    airtime_ms: int | None = None
+
+
 class Route(Protocol):
     """The way back to the node that a frame came from."""
 
-    counters: Counters
+    @property
+    def counters(self) -> Counters: ...
+
+    @property
+    def signal(self) -> Signal | None:
+        """How the frame was heard; None on a wire, and where the link does not know."""
+        ...
 
     def send(self, frame: bytes) -> bool:
         """Queue a frame; False, and counted, when the link is down or its buffer is full. Never waits."""

@@ -17,16 +17,16 @@ import re
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Protocol
 
 from kerbgate import brokers, mqtt
 from kerbgate.brokers import Address, Broker, Certificates
 from kerbgate.errors import InletError
-from kerbgate.inlets.base import QUEUE_FULL, Counters, LinkUrl, Take
+from kerbgate.inlets.base import QUEUE_FULL, Counters, LinkUrl, Signal, Take
 from kerbwire import frame
 from kerbwire.frame import MAX_FRAME
 
 DEFAULT_WINDOW = 500  # frames: some 20 ms of a full district, and 120 KB
-MAX_PACKET = 1024  # bytes: a frame, its topic, and room; a broker keeps larger ones from us
 SESSION_S = 7 * 86400  # how long a broker keeps frames for a gateway that is away
 TIMEOUT_S = 10.0
 FIRST_RETRY_S = 0.5
@@ -38,31 +38,77 @@ _CLIENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PATHS = ("credentials", "authority", "certificate", "key")
 
 
+class Topics(Protocol):
+    """Where frames are on a broker, and how they are written there."""
+
+    name: str  # of the inlet
+    filter: str  # what is subscribed to
+    client: str  # the inlet's name at the broker, if it is given no other
+    access: str  # what the broker's access list must allow
+    max_packet: int  # bytes of a frame with all that is around it; a broker keeps larger ones from us
+    window: int  # frames under way at once, if the link string says no other
+
+    def read(self, message: mqtt.Publish) -> tuple[bytes, Signal | None] | None:
+        """The frame in a message; None if there is none."""
+        ...
+
+    def answer(self, data: bytes, message: mqtt.Publish) -> tuple[str, bytes]:
+        """Topic and payload of an answer to the node whose message this is."""
+        ...
+
+    def of_node(self, node: int) -> str | None:
+        """The topic on which a node that is awake hears group frames; None: nodes here hear none."""
+        ...
+
+
+class SiteTopics:
+    """A site's own topics: a frame is the payload."""
+
+    max_packet = 1024
+    window = DEFAULT_WINDOW
+
+    def __init__(self, address: Address, site: str):
+        self.name = f"mqtt:{address}/{site}"
+        self.filter = f"kerb/1/{site}/up/+"
+        self.client = f"kerb-{site}-inlet"
+        self.access = f"let this gateway's user read kerb/1/{site}/up/# and write .../down/# in its access list"
+        self._down = f"kerb/1/{site}/down/"
+
+    def read(self, message: mqtt.Publish) -> tuple[bytes, Signal | None] | None:
+        return None if message.payload is None else (message.payload, None)
+
+    def answer(self, data: bytes, message: mqtt.Publish) -> tuple[str, bytes]:
+        return f"{self._down}{frame.parse(data).node}", data
+
+    def of_node(self, node: int) -> str | None:
+        return f"{self._down}{node}"
+
+
 class MqttInlet:
-    """One site's topics on one broker. `name` is the address without options."""
+    """Topics of one broker. `name` is the address without options."""
 
     def __init__(
         self,
         address: Address,
-        site: str,
+        topics: Topics,
         *,
         client: str | None = None,
-        window: int = DEFAULT_WINDOW,
+        window: int,
         credentials: Path | None = None,
         certificates: Certificates | None = None,
     ):
         """BrokerError if the credentials or a certificate cannot be used."""
-        self.name = f"mqtt:{address}/{site}"
+        self.name = topics.name
         self.counters = Counters()
         self.window = window
-        self._site = site
+        self.topics = topics
         self._broker = Broker(address, credentials=credentials, certificates=certificates)
         self._options = mqtt.Options(
-            client or f"kerb-{site}-inlet",
+            client or topics.client,
             clean=False,
             session_s=SESSION_S,
             window=window,
-            max_packet=MAX_PACKET,
+            max_packet=topics.max_packet,
             timeout_s=TIMEOUT_S,
         )
         self._connection: mqtt.Connection | None = None
@@ -78,17 +124,22 @@ class MqttInlet:
     def from_url(cls, url: LinkUrl) -> "MqttInlet":
         """InletError for a link string that is not understood, BrokerError for files that cannot be used."""
         address = brokers.parse_address(f"{url.scheme}:{url.rest}")
-        url.only(client=_client, window=_window, **dict.fromkeys(_PATHS, _path))
+        url.only(**OPTIONS)
         if not _SITE.fullmatch(address.path):
             raise InletError(
                 f"the inlet {url.text!r} names no site", f"write it as {url.scheme}://{address}/site: a topic level"
             )
+        return cls.at(address, SiteTopics(address, address.path), url)
+
+    @classmethod
+    def at(cls, address: Address, topics: Topics, url: LinkUrl) -> "MqttInlet":
+        """An inlet with what a link string says of its broker. BrokerError for files that cannot be used."""
         files = {name: Path(url.options[name]) if name in url.options else None for name in _PATHS}
         return cls(
             address,
-            address.path,
+            topics,
             client=url.options.get("client"),
-            window=_window(url.options.get("window", str(DEFAULT_WINDOW))),
+            window=_window(url.options.get("window", str(topics.window))),
             credentials=files["credentials"],
             certificates=Certificates(files["authority"], files["certificate"], files["key"]),
         )
@@ -133,7 +184,7 @@ class MqttInlet:
             await connection.close()
 
     async def _subscribe(self, connection: mqtt.Connection) -> None:
-        topic = f"kerb/1/{self._site}/up/+"
+        topic = self.topics.filter
         try:
             code = (await connection.subscribe([topic], qos=0 if self._silent else 1))[0]
         except (mqtt.MqttError, TimeoutError) as error:
@@ -141,7 +192,7 @@ class MqttInlet:
         if code >= mqtt.REFUSED:
             raise InletError(
                 f"the broker {self._broker} refused {topic}: {mqtt.reason(code)}",
-                f"let this gateway's user read kerb/1/{self._site}/up/# and write .../down/# in its access list",
+                self.topics.access,
             )
 
     def _unreachable(self, error: Exception) -> InletError:
@@ -150,12 +201,12 @@ class MqttInlet:
             "check the URL, the credentials and the way to the broker; it keeps what nodes send",
         )
 
-    def publish(self, data: bytes) -> bool:
-        """Send a frame to the node that its header names; False, and counted, if it cannot go now."""
+    def publish(self, data: bytes, message: mqtt.Publish) -> bool:
+        """Send a frame to the node whose message this is; False, and counted, if it cannot go now."""
         if self._silent:
             return False
         connection = self._connection
-        if connection is None or not connection.tell(f"kerb/1/{self._site}/down/{frame.parse(data).node}", data):
+        if connection is None or not connection.tell(*self.topics.answer(data, message)):
             self.counters.unsent += 1
             return False
         self.counters.sent += 1
@@ -168,7 +219,8 @@ class MqttInlet:
         connection = self._connection
         if connection is None:
             return False
-        sent = [connection.tell(f"kerb/1/{self._site}/down/{node}", frame) for node in nodes]
+        topics = [self.topics.of_node(node) for node in nodes]
+        sent = [topic is not None and connection.tell(topic, frame) for topic in topics]
         return all(sent)
 
 
@@ -178,30 +230,31 @@ class _Session:
     def __init__(self, inlet: MqttInlet, intake: Take):
         self._inlet = inlet
         self._intake = intake
-        self._waiting: deque[tuple[bytes, _Way]] = deque()  # frames that found the intake full
+        self._waiting: deque[_Way] = deque()  # frames that found the intake full
         self._wait = asyncio.Event()
 
     def heard(self, connection: mqtt.Connection, message: mqtt.Publish) -> None:
         inlet = self._inlet
         inlet.counters.frames += 1
-        way = _Way(inlet, self, connection, message)
-        data = message.payload
-        if data is None or len(data) > MAX_FRAME:
+        found = inlet.topics.read(message)
+        data, signal = found or (b"", None)
+        way = _Way(inlet, self, connection, message, data, signal)
+        if not 0 < len(data) <= MAX_FRAME:
             inlet.counters.noise += 1
             way.settle(kept=True)
         elif self._waiting or self._intake.full:
-            self.hold(data, way)
+            self.hold(way)
         else:
             self._intake.take(data, way)
 
-    def hold(self, data: bytes, way: "_Way") -> None:
+    def hold(self, way: "_Way") -> None:
         """Keep a frame until the intake has room. A broker that sends far more than the window has it coming again.
 
         mosquitto 2.0 sends up to two windows: a whole one on the first acknowledgement of a full one. No window bounds
         what comes with QoS 0, such as what somebody had retained; nobody was promised that it is kept.
         """
         if len(self._waiting) < 2 * self._inlet.window:
-            self._waiting.append((data, way))
+            self._waiting.append(way)
             self._wait.set()
         elif not way.promised:
             self._inlet.counters.refused[QUEUE_FULL] += 1
@@ -215,10 +268,10 @@ class _Session:
             await self._wait.wait()
             await self._intake.room()
             while self._waiting and not self._intake.full:
-                data, way = self._waiting.popleft()
+                way = self._waiting.popleft()
                 if way.tried:  # the store failed on it: give the disk time
                     await asyncio.sleep(HELD_PAUSE_S)
-                self._intake.take(data, way)
+                self._intake.take(way.data, way)
             if not self._waiting:
                 self._wait.clear()
 
@@ -226,10 +279,15 @@ class _Session:
 class _Way:
     """The way that one frame came, and back to its node."""
 
-    __slots__ = ("_inlet", "_message", "_session", "connection", "counters", "tried")
+    __slots__ = ("_inlet", "_message", "_session", "connection", "counters", "data", "signal", "tried")
 
-    def __init__(self, inlet: MqttInlet, session: _Session, connection: mqtt.Connection, message: mqtt.Publish):
+    def __init__(
+        self, inlet: MqttInlet, session: _Session, connection: mqtt.Connection, message: mqtt.Publish, data: bytes,
+        signal: Signal | None,
+    ):  # fmt: skip
         self.counters = inlet.counters
+        self.data = data
+        self.signal = signal
         self.connection = connection
         self.tried = False
         self._inlet = inlet
@@ -242,15 +300,15 @@ class _Way:
         return self._message.number != 0
 
     def send(self, frame: bytes) -> bool:
-        return self._inlet.publish(frame)
+        return self._inlet.publish(frame, self._message)
 
     def settle(self, kept: bool) -> None:
         """Acknowledge to the broker, or keep the frame for later."""
         if kept:
             self.connection.acknowledge(self._message.number)
-        elif self._message.payload is not None:
+        else:
             self.tried = True
-            self._session.hold(self._message.payload, self)
+            self._session.hold(self)
 
 
 def _client(text: str) -> str:
@@ -269,3 +327,6 @@ def _path(text: str) -> str:
     if not text.startswith("/"):
         raise ValueError("use a whole path, from /")
     return text
+
+
+OPTIONS = {"client": _client, "window": _window, **dict.fromkeys(_PATHS, _path)}  # of a link string, with their checks

@@ -23,6 +23,8 @@ LAST_RETRY_S = 5.0  # a technician who plugs a cable back in waits no longer tha
 class SerialInlet:
     """One port. `name` is its path."""
 
+    signal = None  # a wire
+
     def __init__(self, path: str, baud: int = DEFAULT_BAUD):
         self.name = f"serial:{path}"
         self.counters = Counters()

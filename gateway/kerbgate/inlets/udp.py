@@ -140,6 +140,8 @@ class _Way:
 
     __slots__ = ("_inlet", "_source", "counters")
 
+    signal = None
+
     def __init__(self, inlet: UdpInlet, source: Source):
         self.counters = inlet.counters
         self._inlet = inlet

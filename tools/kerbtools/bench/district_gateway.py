@@ -52,6 +52,7 @@ class Air:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.signal = None
         self.heard: list[bytes] = []
         self.settled = 0
 

@@ -36,6 +36,7 @@ class Air:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.signal = None
         self.heard: list[bytes] = []
 
     def send(self, frame: bytes) -> bool:
