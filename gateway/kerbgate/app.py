@@ -9,6 +9,7 @@ others go on.
 
 import asyncio
 import dataclasses
+import gc
 import os
 import random
 import signal
@@ -27,6 +28,7 @@ from kerbgate.clock import Clock, open_clock
 from kerbgate.commands.service import CommandService
 from kerbgate.config import Config
 from kerbgate.errors import ConfigError, ControlError, GatewayError, StoreError
+from kerbgate.field.service import FieldService
 from kerbgate.forward import Pump
 from kerbgate.inlets import Inlet, open_inlet
 from kerbgate.intake import Intake
@@ -39,6 +41,7 @@ from kerbgate.service.notify import Notifier
 from kerbgate.service.service import Service
 from kerbgate.shadow import ShadowIntake, no_commands
 from kerbgate.store import Reader, Store
+from kerbgate.store.items import StoredReport
 from kerbgate.store.store import Delivery
 from kerbwire.events import Event
 from kerbwire.messages import Report
@@ -48,6 +51,7 @@ REGISTRY_REFRESH_S = 1.0  # a node that was just provisioned is heard within thi
 STORE_CHECK_S = 1.0
 MAX_RELOADS = 4  # one at a time, and the others wait
 DUE_S = 86_400  # a bin that will be full by then is due: of the morning list
+GARBAGE = 50_000  # objects made and not yet gone at which cycles among the newest are looked for: a few thousand frames
 _RESTART_S = (0.5, 30.0)  # pauses before a failed task is started again: first and last
 _STEADY_S = 60.0  # a task that ran so long begins with the first pause again
 
@@ -85,6 +89,7 @@ class Gateway:
         self._reloads: set[asyncio.Task[dict[str, Any]]] = set()
         self.running: set[asyncio.Task[None]] = set()  # and those that ended, though nobody cancelled them
         self.service = Service(self, log, notifier)
+        self.field = FieldService(self)
 
     async def run(self, stop: asyncio.Event, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop` is set. GatewayError for anything that keeps it from starting; `ready` is called once."""
@@ -137,6 +142,7 @@ class Gateway:
         commands = self.command_service.attach(store, self.registry, self.clock, links)
         self.intake.downlinks = None if shadow else commands
         self.alarm_service.attach(self)
+        self.field.attach()
         self._reader = Reader(store.path)
         try:
             self.outlets = outlets = Pumps(
@@ -148,6 +154,7 @@ class Gateway:
             self.command_service.begin(self.intake)
             operations = {"status": self._status, "reload": self._reload}
             operations |= {**self.command_service.operations, **self.alarm_service.operations}
+            operations |= self.field.operations
             operations["rollups"] = self._rollups
             if shadow:
                 operations["send"] = no_commands
@@ -168,6 +175,8 @@ class Gateway:
                 tasks.append(self._start(group, name, work, "commands"))
             for name, work in self.alarm_service.tasks.items():
                 tasks.append(self._start(group, name, work, "alarms"))
+            for name, work in self.field.tasks.items():
+                tasks.append(self._start(group, name, work, "field"))
             for name, work in self.service.tasks.items():
                 tasks.append(self._start(group, name, work, "service"))
             tasks.append(self._start(group, "registry", self._refresh, "watch"))
@@ -295,9 +304,9 @@ class Gateway:
         if self.outlets is not None:
             self.outlets.wake()
 
-    def _committed(self, report_id: int, report: Report | Event) -> None:
+    def _committed(self, row: StoredReport, report: Report | Event) -> None:
         if self.outlets is not None:
-            self.outlets.committed(report_id, report)
+            self.outlets.committed(row, report)
 
     async def _refresh(self) -> None:
         while True:
@@ -342,6 +351,16 @@ def prepare_state(config: Config) -> None:
         ) from error
 
 
+def settle_memory() -> None:
+    """What was made at the start stays for ever: the collector of cycles need not look at it again and again.
+
+    A frame's objects go by their reference counts. Cycles are few, so they may wait for a burst to pass.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GARBAGE, 10, 20)
+
+
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """Run a gateway until SIGTERM or SIGINT. GatewayError for anything that keeps it from starting."""
 
@@ -359,7 +378,12 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
-        await gateway.run(stop, ready)
+
+        def begun() -> None:
+            settle_memory()
+            ready()
+
+        await gateway.run(stop, begun)
 
     try:
         asyncio.run(main())

@@ -100,7 +100,7 @@ class OutletSettings:
     authority: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
-    window: int = 32
+    window: int = 500
     timeout_s: int = 10
     send: str = "raw"
     levels: str = ""
@@ -251,7 +251,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting("outlet", "authority", str, "", "PEM of who signs the broker's certificate; empty: the system's."),
     Setting("outlet", "certificate", str, "", "PEM of this gateway's own certificate; empty: none."),
     Setting("outlet", "key", str, "", "PEM of that certificate's key, of mode 0600 and without a passphrase."),
-    Setting("outlet", "window", int, 32, "Documents under way at once, not yet acknowledged.", _between(1, 1000)),
+    Setting("outlet", "window", int, 500, "Documents under way at most; fewer on a slow line.", _between(1, 1000)),
     Setting("outlet", "timeout_s", int, 10, "Seconds without an acknowledgement until reconnecting.", _between(1, 300)),
     Setting("outlet", "send", str, "raw", "raw: every record. change: those that moved. rollup: none of them.",
             _one_of("raw", "change", "rollup")),
@@ -273,7 +273,7 @@ SETTINGS: tuple[Setting, ...] = (
         "FULL: an acknowledged record survives a power cut. NORMAL: it survives a crash of the program only.",
         _one_of("FULL", "NORMAL"),
     ),
-    Setting("store", "commit_interval_ms", int, 20, "At most one commit in this time.", _between(0, 1000)),
+    Setting("store", "commit_interval_ms", int, 20, "At most one commit in it; earlier for many.", _between(0, 1000)),
     Setting("store", "commit_count", int, 200, "Commit at once when so many frames wait.", _between(1, 10000)),
     Setting("store", "queue", int, 2000, "Frames that may wait; then inlets stop reading.", _between(1, 100000)),
     Setting("store", "checkpoint_pages", int, 1000, "Pages in the log until a checkpoint.", _between(1, 100000)),

@@ -12,25 +12,23 @@ the gateway hands in: each takes the request and returns what is added to the an
 """
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
+from kerbgate.asking import SOCKET, VERSION, ask, short_path
 from kerbgate.door import Door
 from kerbgate.errors import ControlError, GatewayError
 
-VERSION = 1
-SOCKET = "control.sock"
+__all__ = ["SOCKET", "VERSION", "Operation", "Server", "ask"]
+
 MAX_REQUEST = 20 * 1024  # bytes of a line: a command's document, and room
-MAX_RESPONSE = 64 * 1024 * 1024  # bytes that a tool reads: 10,000 nodes at 250 bytes, and room
 MAX_CONNECTIONS = 16  # tools at once; more wait in the socket's backlog
 REQUEST_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 30.0
-ASK_TIMEOUT_S = 20.0  # a status counts what is stored: seconds on a slow card; who says nothing for longer is not well
 
 Operation = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 
@@ -47,7 +45,7 @@ class Server:
         try:
             path.unlink(missing_ok=True)  # left by a process that was killed: this one holds the store's lock
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-            with _short(self._state) as short:
+            with short_path(self._state) as short:
                 before = os.umask(0o177)
                 try:
                     listener.bind(short)
@@ -100,42 +98,5 @@ class Server:
             return _refusal(f"the gateway failed on {op}: {type(error).__name__}", "report it with the gateway's log")
 
 
-def ask(state: Path, op: str, *, timeout_s: float | None = None, **fields: Any) -> dict[str, Any]:
-    """Send one request to the gateway that runs on a state folder; ControlError when none answers, or it refuses.
-
-    timeout_s: None for ASK_TIMEOUT_S.
-    """
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(ASK_TIMEOUT_S if timeout_s is None else timeout_s)
-    try:
-        with client, _short(state) as short:
-            client.connect(short)
-            client.sendall(json.dumps({"v": VERSION, "op": op} | fields).encode() + b"\n")
-            with client.makefile("rb") as answers:
-                answer = json.loads(answers.readline(MAX_RESPONSE))
-    except (OSError, ValueError) as error:
-        raise ControlError(
-            f"no gateway answers on {state / SOCKET}: {error}", "start it: kerb gateway run; or run this as its user"
-        ) from error
-    if not answer.get("ok"):
-        wrong = answer.get("error", {})
-        raise ControlError(str(wrong.get("cause", "the gateway refused")), str(wrong.get("hint", "check the versions")))
-    return answer
-
-
 def _refusal(cause: str, hint: str) -> dict[str, Any]:
     return {"v": VERSION, "ok": False, "error": {"cause": cause, "hint": hint}}
-
-
-@contextlib.contextmanager
-def _short(state: Path) -> Generator[str]:
-    """The socket's address, which must fit into 107 bytes: through the folder's descriptor where the path does not."""
-    path = str(state / SOCKET)
-    if len(os.fsencode(path)) <= 107:
-        yield path
-        return
-    folder = os.open(state, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{SOCKET}"
-    finally:
-        os.close(folder)

@@ -1,7 +1,7 @@
 """From the clear text of an uplink to what the store books: report, event, hello, log, or why it is none of them."""
 
 from kerbgate.store.items import HelloFacts, Reading
-from kerbwire import frame, messages
+from kerbwire import columns, frame, messages
 from kerbwire.channels import CAUSE
 from kerbwire.controls import Log, Result
 from kerbwire.errors import WireError
@@ -9,6 +9,7 @@ from kerbwire.events import Event
 from kerbwire.messages import Hello, Report
 
 UNKNOWN_KIND = "unknown kind"
+_REPORT = bytes((0x82, messages.REPORT))  # CBOR: an array of two, the kind
 Uplink = Report | Event | Hello | Result | Log
 
 
@@ -18,12 +19,31 @@ def read(message: bytes, near: tuple[int, int] | None = None) -> Uplink | str:
     near: (index, UTC seconds) of the life's newest committed record, from which a short report is resolved.
     """
     try:
+        if message[:2] == _REPORT:
+            return _report(message, near)
         decoded = messages.decode(message, frame.UP, near)
     except WireError as error:
         return error.code
     if isinstance(decoded, Uplink):
         return decoded
     return UNKNOWN_KIND
+
+
+def _report(message: bytes, near: tuple[int, int] | None) -> Report:
+    """What messages.decode makes of a report, which nearly every frame holds, without the way there. WireError."""
+    size = message[2] - 0x40 if len(message) > 2 else -1  # CBOR: a byte string of up to 23 bytes, or up to 255
+    if 0 < size < 24 and len(message) == size + 3:
+        body = message[3:]
+    elif size == 24 and len(message) > 27 and len(message) == message[3] + 4:
+        body = message[4:]
+    else:
+        return messages.decode(message, frame.UP, near)
+    records, boot, uptime_now, skipped = columns.decode(body, near)
+    report = Report(records, boot, uptime_now)
+    report.skipped = skipped
+    if body[0] == columns.PLAIN:
+        report.coder = columns.PLAIN
+    return report
 
 
 def facts(hello: Hello, *, confirm: bool) -> HelloFacts:

@@ -11,7 +11,8 @@
     +-- InletError         a link cannot be opened or was lost
     +-- OutletError        a council system cannot be reached or refused a document
     |   +-- DocumentRefused   it is this document that the council's side does not take
-    +-- ControlError       the control socket: absent, refused, or an answer that is none
+    +-- ControlError       the control socket: what it was asked is refused
+    |   +-- NoAnswer       nobody answers on it, or not in JSON
     +-- AuditError         the audit log, or a key file beside it
     +-- ClockError         a clock source that cannot be read
     +-- ComparisonError    another system's readings, which are to be compared with ours, cannot be read
@@ -70,7 +71,11 @@ class DocumentRefused(OutletError):
 
 
 class ControlError(GatewayError):
-    """The running gateway cannot be asked."""
+    """The running gateway cannot be asked, or refuses."""
+
+
+class NoAnswer(ControlError):
+    """No gateway answers on the control socket."""
 
 
 class AuditError(GatewayError):

@@ -12,6 +12,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kerbgate import changes as told_before
 from kerbgate.changes import Changes, Key, Told, parse_deadband
@@ -99,13 +100,12 @@ class Pump:
         self._most = settings.batch
         self._most_bytes = settings.batch_kb * 1024
         self._batch_s = settings.batch_ms / 1000
-        self._forwarders = max(min(settings.window, MAX_UNDER_WAY // settings.batch), 1)
-        self._reading = asyncio.Lock()
+        self._window = max(min(settings.window, MAX_UNDER_WAY // settings.batch), 1)
         self._under_way: set[Ident] = set()
         self._quiet = asyncio.Event()
         self._suspects = Suspects()
         self._alone: Item | None = None  # the document that was published alone last
-        self._took = False  # this connection has taken something
+        self.took = False  # this connection has taken something
         self._gathering = False
 
     def wake(self) -> None:
@@ -184,7 +184,7 @@ class Pump:
         """One connection: start at the oldest document that was not acknowledged."""
         self._waiting.begin()
         self._under_way.clear()
-        self._took = self._gathering = False
+        self.took = self._gathering = False
         self.state.warning = link.warning
         self._most_bytes = self.settings.batch_kb * 1024
         if link.most_bytes:
@@ -193,31 +193,28 @@ class Pump:
             group.create_task(link.ended(), name=f"{self.name} watches its connection")
             if self._suspects.doubted:
                 await self._one_by_one(link)
-            for number in range(self._forwarders):
-                group.create_task(self._forward(link), name=f"{self.name} forwards {number}")
+            flow = _Flow(self, link)
+            group.create_task(flow.broken(), name=f"{self.name} watches its documents")
+            group.create_task(self._forward(flow), name=f"{self.name} forwards")
 
-    async def _forward(self, link: Link) -> None:
-        """Take the oldest, publish it, note the acknowledgement. Several of these keep the window full."""
+    async def _forward(self, flow: "_Flow") -> None:
+        """Take the oldest and publish it, as long as the window has room."""
         while True:
-            await self._publish(link, await self._next())
+            await flow.room(self._window)
+            flow.send(await self._next())
 
     async def _next(self) -> Parcel:
-        """The next message; one task at a time reads the store, and the others queue behind it."""
-        if self._most == 1:
-            item = self._waiting.take()
-            if item is not None:
-                return self._packer.pack((item,))
-        async with self._reading:
-            item = None
-            while item is None:
-                item = await self._waiting.next()
-            if self._most == 1 or item.urgent:
-                return self._packer.pack((item,))
-            self._gathering = True
-            try:
-                return self._packer.pack(await self._gather(item))
-            finally:
-                self._gathering = False
+        """The next message."""
+        item = self._waiting.take()
+        while item is None:
+            item = await self._waiting.next()
+        if self._most == 1 or item.urgent:
+            return self._packer.pack((item,))
+        self._gathering = True
+        try:
+            return self._packer.pack(await self._gather(item))
+        finally:
+            self._gathering = False
 
     async def _gather(self, first: Item) -> list[Item]:
         """A batch: as many documents of one site as fit, or as come in time."""
@@ -235,37 +232,49 @@ class Pump:
         return items
 
     async def _publish(self, link: Link, parcel: Parcel) -> None:
-        """Publish a message and note the acknowledgement."""
-        items, state = parcel.items, self.state
-        idents = [item.ident for item in items]
-        self._under_way.update(idents)
+        """Publish one message alone and note the acknowledgement."""
+        self.leaves(parcel)
         try:
             await link.publish(parcel.topic, parcel.payload)
         except DocumentRefused as refused:
-            self._refused(items, refused)
-            self._under_way.difference_update(idents)
-            return
-        self._under_way.difference_update(idents)
+            self.refused(parcel, refused)
+        else:
+            self.taken([parcel], link.warning)
+
+    def leaves(self, parcel: Parcel) -> None:
+        """It is under way now."""
+        self._under_way.update([item.ident for item in parcel.items])
+
+    def taken(self, parcels: Sequence[Parcel], warning: str | None) -> None:
+        """The outlet has acknowledged these."""
+        items = [item for parcel in parcels for item in parcel.items]
+        self._under_way.difference_update([item.ident for item in items])
         self._waiting.settle(items)
-        self._took = True
+        self.took = True
+        state = self.state
         reports = sum(item.row is not None for item in items)
         state.delivered += reports
         state.letters += len(items) - reports
-        state.messages += 1
+        state.messages += len(parcels)
         state.last_puback = time.time()
-        state.warning = link.warning
+        state.warning = warning
         if not self._under_way:
             self._quiet.set()
 
-    def _refused(self, items: Sequence[Item], refused: DocumentRefused) -> None:
-        """Set the document aside, if the broker takes others; else it may be the broker that is at fault."""
-        if not self._took:
+    def refused(self, parcel: Parcel, refused: DocumentRefused) -> None:
+        """Set the document aside, if the broker takes others; else it may be the broker that is at fault.
+
+        OutletError: this connection is to end.
+        """
+        items = parcel.items
+        if not self.took:
             raise refused
         self.state.last_error = f"{refused.cause} ({refused.hint})"
         if len(items) > 1:
             self._suspects.doubt(item.ident for item in items)
             raise _Anew(refused.cause, refused.hint)
         self._waiting.set_aside(items[0], refused.cause)
+        self._under_way.discard(items[0].ident)
         if self.settings.send == "change":  # what was judged after it counts on what it would have told
             raise _Anew(refused.cause, refused.hint)
 
@@ -288,6 +297,69 @@ class Pump:
     async def _stirs(self) -> None:
         self._quiet.clear()
         await self._quiet.wait()
+
+
+class _Flow:
+    """The messages under way on one connection, and what becomes of them."""
+
+    def __init__(self, pump: Pump, link: Link):
+        self._under_way = 0
+        self._pump = pump
+        self._link = link
+        self._loop = asyncio.get_running_loop()
+        self._room = asyncio.Event()
+        self._broken: asyncio.Future[None] = self._loop.create_future()
+        self._taken: list[Parcel] = []
+        self._refused: list[tuple[Parcel, DocumentRefused]] = []
+        self._settling = False
+
+    def send(self, parcel: Parcel) -> None:
+        """Publish it; on a connection that is about to end nothing leaves, and the next one begins with it."""
+        if self._broken.done():
+            return
+        self._under_way += 1
+        self._pump.leaves(parcel)
+        self._link.send(parcel.topic, parcel.payload, partial(self._answered, parcel))
+
+    async def room(self, window: int) -> None:
+        """Wait until fewer than so many are under way, on a connection that is not about to end."""
+        while self._under_way >= window or self._broken.done():
+            self._room.clear()
+            await self._room.wait()
+
+    async def broken(self) -> None:
+        """Wait until a message has ended the connection, then raise OutletError; never returns."""
+        await self._broken
+
+    def _answered(self, parcel: Parcel, error: OutletError | None) -> None:
+        self._under_way -= 1
+        self._room.set()
+        if error is None:
+            self._taken.append(parcel)
+        elif isinstance(error, DocumentRefused):
+            self._refused.append((parcel, error))
+        else:
+            self._break(error)
+        if not self._settling:  # answers come many at a time: what is done about them is done once
+            self._settling = True
+            self._loop.call_soon(self._settle)
+
+    def _settle(self) -> None:
+        """See to what was answered. A refusal waits until the broker has taken something, or has nothing else."""
+        self._settling = False
+        taken, self._taken = self._taken, []
+        if taken:
+            self._pump.taken(taken, self._link.warning)
+        while self._refused and (self._pump.took or not self._under_way) and not self._broken.done():
+            try:
+                self._pump.refused(*self._refused.pop(0))
+            except OutletError as end:
+                self._break(end)
+
+    def _break(self, error: OutletError) -> None:
+        if not self._broken.done():
+            self._broken.set_exception(error)
+            self._broken.exception()  # seen, also where the session ends for another reason first
 
 
 def _reads_told(reader: Reader) -> Callable[[str, Key], Told | None]:

@@ -12,21 +12,22 @@ import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kerbgate import decoding, resends
+from kerbgate import acks, decoding, resends
+from kerbgate.acks import Acks, Owed
 from kerbgate.challenges import Challenges
 from kerbgate.clock import Clock
 from kerbgate.errors import RegistryError
-from kerbgate.inlets.base import QUEUE_FULL, Counters, Route
+from kerbgate.inlets.base import QUEUE_FULL, Counters, Route, Signal
 from kerbgate.keys import Sealer, UplinkKeys
 from kerbgate.registry import HEARD, Node, Registry
 from kerbgate.resends import Resends
-from kerbgate.store.items import COMMITTED, DUPLICATE, FAILED, UNKNOWN_LIFE, Arrival, Outcome
+from kerbgate.store.items import COMMITTED, DUPLICATE, FAILED, UNKNOWN_LIFE, Arrival, Outcome, StoredReport
 from kerbgate.store.store import Delivery, Store
 from kerbwire import frame
 from kerbwire.controls import Log, Result
 from kerbwire.errors import WireError
 from kerbwire.events import Event
-from kerbwire.messages import Ack, Challenge, Hello, Report
+from kerbwire.messages import Challenge, Hello, Report
 from kerbwire.seal import Key
 
 # Reasons of refusal besides those of the store (store.items) and the wire ("unsealed").
@@ -37,9 +38,10 @@ WRONG_EPOCH = "wrong epoch"
 NO_LIFE = "no life"
 UNSEALED = "unsealed"
 NO_KEY = "no key"  # the registry's row does not open
-OnCommit = Callable[[int, Report | Event], None]
+OnCommit = Callable[[StoredReport, Report | Event], None]
 OnRefused = Callable[[int, str, Counters], None]  # address 0: the frame says none
 OnHello = Callable[[int, Hello], None]
+OnSignal = Callable[[int, Signal], None]
 
 
 class Downlinks(Protocol):
@@ -54,6 +56,14 @@ class Downlinks(Protocol):
         ...
 
 
+class Tap(Protocol):
+    """Who records: hears of each frame, sealed as it is."""
+
+    def up(self, data: bytes, counters: Counters, /) -> None: ...
+
+    def down(self, node: int, data: bytes, /) -> None: ...
+
+
 class Intake:
     """Takes frames from inlets. `on_commit` hears of each committed report or event that has something new in it."""
 
@@ -65,12 +75,15 @@ class Intake:
         self._keys = UplinkKeys(registry)
         self._sealer = Sealer(registry, instance)
         self._challenges = Challenges()
+        self._acks = Acks()
         self._lives = store.confirmed_lives()
         self._newest = store.newest_records()
         self.resends = Resends(store.pending_asks())
         self.downlinks: Downlinks | None = None  # the gateway's commands
+        self.tap: Tap | None = None  # while somebody records
         self.on_refused: OnRefused = lambda address, reason, counters: None
         self.on_hello: OnHello = lambda address, hello: None
+        self.on_signal: OnSignal = lambda address, signal: None
         self._room = asyncio.Event()
         self._room.set()
         self.undecoded = 0
@@ -95,11 +108,21 @@ class Intake:
             try:
                 done(outcome)
             except Exception as error:  # the edge of one answer: it must not take those of the others
-                self.failures += 1
-                self.last_error = f"{type(error).__name__}: {error}"
+                self._failed(error)
+        for owed in self._acks.take():
+            try:
+                self._answer(owed)
+            except Exception as error:  # the same edge
+                self._failed(error)
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self.last_error = f"{type(error).__name__}: {error}"
 
     def take(self, data: bytes, route: Route) -> None:
         """Judge one frame. Never raises and never waits."""
+        if self.tap is not None:
+            self.tap.up(data, route.counters)
         reason = self._judge(data, route)
         if reason is not None:
             route.counters.refused[reason] += 1
@@ -206,10 +229,10 @@ class Intake:
                     self.on_hello(node.address, decoded)
                     if outcome.asks:
                         self.resends.replace(node.address, arrival.life, outcome.asks)
-                elif outcome.report_id is not None and not isinstance(decoded, Log):
+                elif outcome.row is not None and not isinstance(decoded, Log):
                     if not isinstance(decoded, Event):
                         self._note_newest(arrival)
-                    self._on_commit(outcome.report_id, decoded)
+                    self._on_commit(outcome.row, decoded)
         else:
             if verdict == UNKNOWN_LIFE and arrival.hello is not None:
                 self._challenge(node, arrival, route)
@@ -217,14 +240,21 @@ class Intake:
                 route.counters.refused[verdict] += 1
                 self.on_refused(node.address, verdict, route.counters)
         if verdict in (COMMITTED, DUPLICATE):
-            self._acknowledge(node, arrival.life, route, outcome, fresh=verdict == COMMITTED)
+            if route.signal is not None:
+                self.on_signal(node.address, route.signal)
+            self._acknowledge(node, arrival, route, outcome, fresh=verdict == COMMITTED)
         route.settle(verdict != FAILED)
 
-    def _acknowledge(self, node: Node, life: bytes, route: Route, outcome: Outcome, *, fresh: bool) -> None:
+    def _acknowledge(self, node: Node, arrival: Arrival, route: Route, outcome: Outcome, *, fresh: bool) -> None:
+        """An ack is owed. It leaves behind the last outcome of this commit."""
+        self._acks.owe(node, arrival.life, route, arrival.seq, outcome, fresh=fresh)
+
+    def _answer(self, owed: Owed) -> None:
         """The ack, and after it what a node of a restored store is asked for, or else a command.
 
         A frame that is not fresh may have come from anyone who heard it: it gets its ack, and changes no way back.
         """
+        node, life, route, outcome, fresh = owed.node, owed.life, owed.route, owed.outcome, owed.fresh
         seconds = int(self._clock.utc()) if self._clock.synchronised() else None
         ask = self.resends.due(node.address, life, time.monotonic()) if fresh else None
         downlink: Any = None
@@ -232,8 +262,11 @@ class Intake:
             downlink = resends.command(ask, outcome.top, seconds)
         elif fresh and self.downlinks is not None:
             downlink = self.downlinks.spoke(node, life, outcome.top, route)
-        ack = Ack(outcome.top, outcome.numbers, seconds, more=downlink is not None)
-        route.send(self.seal(node, life, ack))
+        ack = acks.encode(outcome.top, outcome.numbers, seconds, downlink is not None)
+        data = self._sealer.seal_bytes(node, life, ack)
+        if self.tap is not None:
+            self.tap.down(node.address, data)
+        route.send(data)
         if downlink is not None:
             route.send(self.seal(node, life, downlink))
 
@@ -243,7 +276,10 @@ class Intake:
 
     def seal(self, node: Node, life: bytes, message: Any) -> bytes:
         """A downlink frame to one life of a node."""
-        return self._sealer.seal(node, life, message)
+        data = self._sealer.seal(node, life, message)
+        if self.tap is not None:
+            self.tap.down(node.address, data)
+        return data
 
     def _returned(self, node: Node, life: bytes, hello: Hello) -> bool:
         """Whether a hello returns the challenge that is pending for its life."""
@@ -261,7 +297,7 @@ class Intake:
         """Answer the hello of an unknown life with a challenge; nothing is committed by it."""
         route.counters.challenged += 1
         challenge = self._challenges.issue(node.address, arrival.life, time.monotonic())
-        route.send(self._sealer.seal(node, arrival.life, Challenge(arrival.seq, challenge)))
+        route.send(self.seal(node, arrival.life, Challenge(arrival.seq, challenge)))
 
 
 def _address(data: bytes) -> int:

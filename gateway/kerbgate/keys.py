@@ -5,10 +5,10 @@ pair can occur twice within an instance, whatever the caches drop.
 """
 
 from collections import OrderedDict
+from typing import Any
 
 from kerbgate.registry import Node, Registry
 from kerbwire import frame, messages, seal
-from kerbwire.messages import Ack, Challenge
 
 MAX_KEYS = 20_000  # of each direction: a full district of 10,000 nodes, and as many in the middle of a new life
 
@@ -34,7 +34,11 @@ class UplinkKeys:
 
     def keep(self, node: Node, life: bytes, key: seal.Key) -> None:
         """The store accepted a frame under this key: it is worth keeping."""
-        self._keys[node.address, node.epoch, life] = (node.sealed, key)
+        name = (node.address, node.epoch, life)
+        cached = self._keys.get(name)
+        if cached is not None and cached[1] is key:
+            return
+        self._keys[name] = (node.sealed, key)
         if len(self._keys) > self._capacity:
             self._keys.popitem(last=False)
 
@@ -49,8 +53,12 @@ class Sealer:
         self._keys: OrderedDict[tuple[int, bytes], tuple[bytes, seal.Key]] = OrderedDict()
         self._next_number = 0
 
-    def seal(self, node: Node, life: bytes, message: Ack | Challenge) -> bytes:
+    def seal(self, node: Node, life: bytes, message: Any) -> bytes:
         """A downlink frame to one life of a node."""
+        return self.seal_bytes(node, life, messages.encode(message))
+
+    def seal_bytes(self, node: Node, life: bytes, message: bytes) -> bytes:
+        """The same of a message that is encoded already."""
         name = (node.address, life)
         cached = self._keys.get(name)
         if cached is not None and cached[0] == node.sealed:
@@ -63,4 +71,4 @@ class Sealer:
                 self._keys.popitem(last=False)
         number = self._next_number
         self._next_number += 1
-        return key.seal(frame.DOWN, node.epoch, node.address, number, messages.encode(message), self._instance)
+        return key.seal(frame.DOWN, node.epoch, node.address, number, message, self._instance)

@@ -24,7 +24,7 @@ from kerbgate.forward import Pump
 from kerbgate.letters import ALARMS, RAW, LetterSource
 from kerbgate.outlets import Outlet, open_outlet
 from kerbgate.recent import Recent
-from kerbgate.store.items import COMMITTED, Change, Outcome
+from kerbgate.store.items import COMMITTED, Change, Outcome, StoredReport
 from kerbgate.store.reader import Reader
 from kerbgate.store.store import Settled, Store
 from kerbwire.events import Event
@@ -129,10 +129,10 @@ class Pumps:
         for pump in self.pumps:
             pump.deleted(settled)
 
-    def committed(self, report_id: int, report: Report | Event) -> None:
+    def committed(self, row: StoredReport, report: Report | Event) -> None:
         """A report was committed, and will be asked for."""
         if self.pumps:
-            self._recent.put(report_id, report)
+            self._recent.put(row, report)
 
     def backlog(self, reader: Reader) -> dict[str, int]:
         """How many letters wait, by outlet."""

@@ -64,7 +64,7 @@ class ShadowIntake(Intake):
                 oldest = next(iter(self._former))
                 self._newest.pop((oldest, self._former.pop(oldest)), None)
 
-    def _acknowledge(self, node: Node, life: bytes, route: Route, outcome: Outcome) -> None:
+    def _acknowledge(self, node: Node, arrival: Arrival, route: Route, outcome: Outcome, *, fresh: bool) -> None:
         """A shadow acknowledges nothing: what it keeps, the node still owes to the other system."""
 
     def _challenge(self, node: Node, arrival: Arrival, route: Route) -> None:

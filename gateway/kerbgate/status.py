@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 from kerbgate.aggregate import Calendar, RollupReader
 from kerbgate.config import Config
+from kerbgate.plain import size, span
 from kerbgate.store import Reader
 from kerbgate.store.items import NO_OUTLET
 
@@ -164,7 +165,7 @@ def plain(status: dict[str, Any], now: float) -> str:
     lines: list[str] = []
     if status["running"]:
         clock = "synchronised" if status["clock"]["synchronised"] else "NOT synchronised: nodes get no time"
-        lines.append(f"gateway   site {status['site']}, up {_span(status['uptime_s'])}, clock {clock}")
+        lines.append(f"gateway   site {status['site']}, up {span(status['uptime_s'])}, clock {clock}")
     else:
         lines.append(f"gateway   site {status['site']}, NOT running; this is what its store holds")
     if status.get("shadow"):
@@ -184,7 +185,7 @@ def plain(status: dict[str, Any], now: float) -> str:
     for outlet in status.get("outlets", []):
         state = "connected" if outlet["connected"] else "down"
         ago = outlet["last_puback_s_ago"]
-        last = "nothing delivered yet" if ago is None else f"last delivery {_span(ago)} ago"
+        last = "nothing delivered yet" if ago is None else f"last delivery {span(ago)} ago"
         counts = f"{outlet['delivered']} delivered, {outlet['waiting']} waiting"
         lines.append(f"outlet    {outlet['name']}: {state}, {counts}, {last}")
         if outlet["letters"] or outlet["waiting_letters"]:
@@ -209,8 +210,8 @@ def plain(status: dict[str, Any], now: float) -> str:
             lines.append(f"outlet    {name}: {count} waiting")
     lines += [f"outlet    {line}" for line in _say_stranded(store["stranded"])]
     lines.append(
-        f"store     {store['records']} records in {store['reports']} reports, {_size(store['bytes'])}, "
-        f"{_size(store['disk_free_bytes'])} free, {store['undecoded']} undecoded, {store['gaps_declared']} gaps"
+        f"store     {store['records']} records in {store['reports']} reports, {size(store['bytes'])}, "
+        f"{size(store['disk_free_bytes'])} free, {store['undecoded']} undecoded, {store['gaps_declared']} gaps"
     )
     if store["restored"]:
         why, missing = store["restored"]["why"], store["restored"]["nodes_not_back"]
@@ -235,7 +236,7 @@ def plain(status: dict[str, Any], now: float) -> str:
         kind = "declared" if gap["declared"] else "missing"
         lines.append(
             f"            gap: node {gap['node']}, {gap['count']} records from index {gap['first']}, "
-            f"{kind} since {_span(now - gap['since_ms'] / 1000)}"
+            f"{kind} since {span(now - gap['since_ms'] / 1000)}"
         )
     rollups = status["rollups"]
     lines.append(
@@ -246,7 +247,7 @@ def plain(status: dict[str, Any], now: float) -> str:
         if task["failures"]:
             lines.append(f"task      {name}: failed {task['failures']} times, last {task['last_error']}")
     for node in status["nodes"][:MAX_LISTED]:
-        seen = "never" if node["seen_ms"] is None else _span(now - node["seen_ms"] / 1000) + " ago"
+        seen = "never" if node["seen_ms"] is None else span(now - node["seen_ms"] / 1000) + " ago"
         counts = f"{node['committed']} records, life {node['life'][:8]}"
         lines.append(f"node      {node['node']} ({node['role']}): seen {seen}, {counts}")
     if len(status["nodes"]) > MAX_LISTED:
@@ -256,20 +257,3 @@ def plain(status: dict[str, Any], now: float) -> str:
 
 def _files(path: Path) -> list[Path]:
     return [file for file in (path, path.with_name(path.name + "-wal")) if file.exists()]
-
-
-def _span(seconds: float) -> str:
-    """A duration in its largest fitting unit."""
-    seconds = max(seconds, 0)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def _size(count: float) -> str:
-    for unit in ("bytes", "KB", "MB", "GB"):
-        if count < 10_000:
-            return f"{count:.0f} {unit}"
-        count /= 1000
-    return f"{count:.0f} TB"

@@ -66,7 +66,10 @@ class View:
 
 def _level_changes(row: StoredReport, report: Report) -> "Counter[int] | None":
     """How many there are by quarter hour, or None."""
-    if not any(CAUSE in record.values for record in report.records):
+    for record in report.records:
+        if CAUSE in record.values:
+            break
+    else:
         return None
     return Counter(
         at_s - at_s % shape.QUARTER_S

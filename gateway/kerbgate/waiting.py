@@ -282,11 +282,17 @@ class Waiting:
             self._out.update([item.ident for item in letters])
         if self._rows:
             return bool(self._letters)
-        rows = self._reader.waiting(self._outlet, self._after, READ_AHEAD) if self._reports else []
+        rows = self._next_rows() if self._reports else []
         if rows:
             self._after = rows[-1].report_id
             self._rows.extend(row for row in rows if self._can_go(row))
         return bool(rows or self._letters)
+
+    def _next_rows(self) -> list[StoredReport]:
+        """From memory where all of them were just committed, else from the store."""
+        idents = self._reader.waiting_ids(self._outlet, self._after, READ_AHEAD)
+        rows = self._recent.rows(idents)
+        return self._reader.waiting(self._outlet, self._after, READ_AHEAD) if rows is None else rows
 
     def _read_letters(self) -> list[Item]:
         """Letters that are due, not known here: a source gives its oldest each time, whatever became of them."""

@@ -53,7 +53,7 @@ class AlarmRig(Rig):
         )  # fmt: skip
         self.intake = Intake(
             self.registry, self.store, self.clock, instance=os.urandom(8),
-            on_commit=lambda report_id, report: self.committed.append(report_id),
+            on_commit=lambda row, report: self.committed.append(row.report_id),
         )  # fmt: skip
         with listing.reading(self.store.path) as db:
             self.hearing.begin(db, self.mono)

@@ -44,6 +44,7 @@ class CommandNode(SimulatedNode):
         self.done: list[tuple[int, int, tuple[int, ...]]] = []  # (id, operation or -1 for a config, arguments)
         self.heard: list[Command | Config] = []
         self.answers: dict[int, int] = {}  # status to answer by operation, instead of applied
+        self.details: dict[int, int] = {}  # what to add, by operation
         self.on_obey: Any = lambda command: None
 
     def _obey(self, command: Command | Config) -> None:
@@ -57,7 +58,7 @@ class CommandNode(SimulatedNode):
             operation = command.operation if isinstance(command, Command) else -1
             arguments = command.arguments if isinstance(command, Command) else ()
             self.done.append((command.ident, operation, tuple(arguments)))
-            status, detail = self.answers.get(operation, APPLIED), None
+            status, detail = self.answers.get(operation, APPLIED), self.details.get(operation)
             self._commands.finish(command.ident, status, detail)
         self._results.append(Result(command.ident, status, detail))
 

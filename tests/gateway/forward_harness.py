@@ -24,7 +24,7 @@ from kerbgate.config import (
 )
 from kerbgate.errors import OutletError
 from kerbgate.forward import Pump
-from kerbgate.outlets.base import Link, Outlet
+from kerbgate.outlets.base import Done, Link, Outlet
 from kerbgate.recent import Recent
 from kerbgate.store import Reader, Store
 
@@ -113,7 +113,33 @@ async def until_async(condition: Any, what: str) -> None:
         raise AssertionError(f"still not: {what}") from None
 
 
-class Memory:
+class Sending:
+    """`send` of a link in memory, by its `publish`. What is under way ends with its session."""
+
+    def __init__(self) -> None:
+        self._under_way: set[asyncio.Task[None]] = set()
+
+    async def publish(self, topic: str, payload: bytes) -> None: ...
+
+    def send(self, topic: str, payload: bytes, done: Done) -> None:
+        async def publish() -> None:
+            try:
+                await self.publish(topic, payload)
+            except OutletError as error:
+                done(error)
+            else:
+                done(None)
+
+        task = asyncio.create_task(publish())
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+
+    def drop(self) -> None:
+        for task in self._under_way:
+            task.cancel()
+
+
+class Memory(Sending):
     """A council in memory that refuses what it is told to refuse: for what a real broker does not do on demand."""
 
     name = "council"
@@ -121,6 +147,7 @@ class Memory:
     most_bytes = 0
 
     def __init__(self, refuse_after: list[int]):
+        super().__init__()
         self.got: list[str] = []
         self.sessions = 0
         self._refuse_after = refuse_after
@@ -131,7 +158,10 @@ class Memory:
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncGenerator[Link]:
         self.sessions += 1
-        yield self
+        try:
+            yield self
+        finally:
+            self.drop()
         raise AssertionError("a session only ends with an error")
 
     async def ended(self) -> None:
@@ -196,7 +226,7 @@ class OldBroker:
             sink.shutdown(socket.SHUT_RDWR)
 
 
-class Ending:
+class Ending(Sending):
     """A council whose connection ends on demand, and takes a moment to close, as a real one does."""
 
     name = "council"
@@ -204,6 +234,7 @@ class Ending:
     most_bytes = 0
 
     def __init__(self) -> None:
+        super().__init__()
         self.end = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -217,5 +248,3 @@ class Ending:
     async def ended(self) -> None:
         await self.end.wait()
         raise OutletError("the connection ended", "-")
-
-    async def publish(self, topic: str, payload: bytes) -> None: ...

@@ -144,7 +144,7 @@ class Rig:
             self.store,
             self.clock,
             instance=os.urandom(8),
-            on_commit=lambda report_id, report: self.committed.append(report_id),
+            on_commit=lambda row, report: self.committed.append(row.report_id),
         )
         self.store.start()
 

@@ -97,7 +97,9 @@ def test_a_power_cut_that_grows_after_a_restart_is_told_again(rig: AlarmRig) -> 
 def test_past_alarms_are_forgotten_as_fast_as_they_can_come(rig: AlarmRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rows, "MAX_PAST", 5)
     monkeypatch.setattr(rows, "PRUNE", 10)
-    columns = "ident, kind, subject, role, severity, state, since, changed, ended, turn, evidence, occurrences, revision"
+    columns = (
+        "ident, kind, subject, role, severity, state, since, changed, ended, turn, evidence, occurrences, revision"
+    )
     past = [
         (f"a{n}", "tilted", f"node:{n}", "bin", 1, "cleared", 0, 0, START * 1000 + n, 1, "{}", 1, 1) for n in range(100)
     ]

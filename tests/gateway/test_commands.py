@@ -110,6 +110,18 @@ def test_a_lamp_that_listens_is_told_at_once(command_rig: CommandRig) -> None:
     assert command_rig.states("d1") == {801: "applied"}
 
 
+@pytest.mark.parametrize(("detail", "failed"), [(0, []), (0b100010, ["flash", "distance"]), (1 << 30, ["another"])])
+def test_a_self_test_says_in_words_what_failed(command_rig: CommandRig, detail: int, failed: list[str]) -> None:
+    node = command_rig.bin(17)
+    node.details[controls.SELF_TEST] = detail
+    command_rig.confirm(node)
+    command_rig.ask(document("a", "self_test", {"node": 17}))
+    command_rig.speak(node)
+    command_rig.speak(node)
+    changes = [change for entry in command_rig.entries() for change in entry.get("changes", [])]
+    assert changes[-1] == {"node": 17, "state": "applied", "detail": detail, "failed_checks": failed}
+
+
 def test_an_answer_that_this_version_does_not_know_is_delivered(command_rig: CommandRig) -> None:
     node = command_rig.bin(17)
     node.answers[SAMPLE] = 99

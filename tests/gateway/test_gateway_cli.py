@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from gateway_harness import DEADLINE_S, ENVIRONMENT, SITE, START, GatewayProcess, Street, closing_all, until
 
-from kerbgate import cli, control, status
+from kerbgate import asking, cli, control, plain
 from kerbgate.config import SETTINGS
 from kerbgate.errors import ControlError
 from kerbwire import line
@@ -162,7 +162,7 @@ def test_a_gateway_that_does_not_answer_is_not_called_stopped(
         process = gateway._process
         assert process is not None
         process.send_signal(signal.SIGSTOP)
-        monkeypatch.setattr(control, "ASK_TIMEOUT_S", 0.2)
+        monkeypatch.setattr(asking, "ASK_TIMEOUT_S", 0.2)
         assert cli.main(["status", "--config", str(gateway.config)]) == 1
         said = capsys.readouterr()
         assert f"process {process.pid} holds the store but does not answer" in said.err and not said.out
@@ -278,5 +278,5 @@ def test_nobody_answers(tmp_path: Path) -> None:
 
 
 def test_spans_and_sizes_are_said_in_words_of_the_field() -> None:
-    assert [status._span(s) for s in (-1, 5, 200, 7200, 200000)] == ["0 s", "5 s", "3 min", "2 h", "2 d"]
-    assert [status._size(n) for n in (5, 20_000, 20_000_000)] == ["5 bytes", "20 KB", "20 MB"]
+    assert [plain.span(s) for s in (-1, 5, 200, 7200, 200000)] == ["0 s", "5 s", "3 min", "2 h", "2 d"]
+    assert [plain.size(n) for n in (5, 20_000, 20_000_000)] == ["5 bytes", "20 KB", "20 MB"]

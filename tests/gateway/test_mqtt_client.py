@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from kerbgate import mqtt
 from kerbgate.mqtt import packets
-from kerbgate.mqtt.connection import MAX_UNSENT
+from kerbgate.mqtt.connection import FIRST_PACE, MAX_UNSENT
 
 CONNACK = b"\x20\x03\x00\x00\x00"
 
@@ -334,3 +334,34 @@ def test_a_cancelled_wait_neither_hangs_nor_leaks() -> None:
                 await task
 
     run(work)
+
+
+def test_a_window_grows_with_the_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what comes back quickly lets more go: on a thin line a large window would end in timeouts."""
+    broker = Broker(tmp_path, "max_inflight_messages 500")
+    broker.start()
+
+    async def most(connection: mqtt.Connection) -> int:
+        answered: list[int] = []
+        found = 0
+        for _ in range(300):
+            connection.send("a", b"x", lambda code, words: answered.append(code))
+        while len(answered) < 300:
+            found = max(found, len(connection._under_way))
+            await asyncio.sleep(0)
+        return found
+
+    async def work() -> None:
+        connection = await connect(broker.port)
+        assert FIRST_PACE <= await most(connection) <= 300
+        assert await most(connection) == 300
+        await connection.close()
+        monkeypatch.setattr("kerbgate.mqtt.connection.QUICK_S", 0.0)
+        slow = await connect(broker.port)
+        assert await most(slow) == await most(slow) == FIRST_PACE
+        await slow.close()
+
+    try:
+        run(work)
+    finally:
+        broker.stop()

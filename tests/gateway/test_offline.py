@@ -106,8 +106,22 @@ def test_the_folder_is_whole_and_says_what_is_in_it(wheels: Path) -> None:
     assert total < 12e6  # a cabinet's phone line, and a technician's patience
 
 
+def check_that_no_index_is_none(cabinet: Cabinet, wheels: Path) -> None:
+    """A folder that lacks a wheel is refused."""
+    some = cabinet.folder / "some"
+    some.mkdir()
+    for file in wheels.glob("*.whl"):
+        if not file.name.startswith("cryptography"):
+            shutil.copy(file, some)
+    said = cabinet.run(
+        "python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(some), "kerbstone", good=False
+    )
+    assert "cryptography" in said
+
+
 def test_install_and_upgrade_without_internet_keep_the_state(wheels: Path, tmp_path: Path) -> None:
     cabinet = Cabinet(tmp_path)
+    check_that_no_index_is_none(cabinet, wheels)
     (ours,) = wheels.glob("kerbstone-*.whl")
     (tmp_path / "before").mkdir()
     cabinet.install("--find-links", str(wheels), str(older(ours, tmp_path / "before")))
@@ -140,17 +154,3 @@ def test_install_and_upgrade_without_internet_keep_the_state(wheels: Path, tmp_p
     assert f"schema {schema.version()}" in cabinet.run("kerb", "gateway", "check")
     with contextlib.closing(sqlite3.connect(tmp_path / "state" / "store.sqlite")) as db:
         until(lambda: db.execute("PRAGMA integrity_check").fetchone() == ("ok",), "the store is whole")
-
-
-def test_a_folder_that_lacks_a_wheel_is_refused(wheels: Path, tmp_path: Path) -> None:
-    """So that --no-index is known to be no index."""
-    cabinet = Cabinet(tmp_path)
-    some = tmp_path / "some"
-    some.mkdir()
-    for file in wheels.glob("*.whl"):
-        if not file.name.startswith("cryptography"):
-            shutil.copy(file, some)
-    said = cabinet.run(
-        "python", "-m", "pip", "install", "--quiet", "--no-index", "--find-links", str(some), "kerbstone", good=False
-    )
-    assert "cryptography" in said

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from forward_harness import make_pump, until_async
+from forward_harness import Sending, make_pump, until_async
 from gateway_harness import START, Rig
 
 from kerbgate.errors import DocumentRefused, OutletError
@@ -17,7 +17,7 @@ from kerbgate.outlets.base import Link
 from kerbgate.store import Reader
 
 
-class Wire:
+class Wire(Sending):
     """A broker behind one ordered connection: takes messages in their order, answers later in any order, and loses
     connections, with what was sent on them or only with its answers."""
 
@@ -26,6 +26,7 @@ class Wire:
     most_bytes = 0
 
     def __init__(self, seed: int, refused: frozenset[str] = frozenset()):
+        super().__init__()
         self.got: list[str] = []
         self.refused = refused
         self.refusals: list[str] = []
@@ -38,7 +39,10 @@ class Wire:
     async def _connection(self) -> AsyncGenerator[Link]:
         self._left = self._random.randrange(1, 60)  # messages until it breaks
         self._broken = asyncio.Event()
-        yield self
+        try:
+            yield self
+        finally:
+            self.drop()
 
     async def ended(self) -> None:
         await self._broken.wait()

@@ -22,7 +22,7 @@ from kerbtools.simulate import SimulatedNode
 from kerbwire import frame, line, messages, seal
 from kerbwire.messages import Ack, Report
 
-OTHER_PLACES = 60  # cuts at places that are not just after an ack
+OTHER_PLACES = 30  # cuts at places that are not just after an ack
 NO_BROKER = 9  # the discard port: nobody listens, so that everything stays in the outbox
 
 Key = tuple[int, int]  # (node address, index)
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("synchronous", ["FULL", "NORMAL"])
 def test_everything_acknowledged_survives_a_power_cut(tmp_path: Path, synchronous: str) -> None:
-    lost = run_and_cut(tmp_path, synchronous, records=80, other_places=OTHER_PLACES)
+    lost = run_and_cut(tmp_path, synchronous, records=40, other_places=OTHER_PLACES)
     if synchronous == "FULL":
         assert lost == []
     else:
@@ -48,7 +48,7 @@ def test_everything_acknowledged_survives_a_power_cut(tmp_path: Path, synchronou
 
 @pytest.mark.parametrize("number", [*frozen(), schema.version()])
 def test_a_store_of_each_schema_survives_a_power_cut_on_its_way_up(tmp_path: Path, number: int) -> None:
-    assert run_and_cut(tmp_path, "FULL", records=24, other_places=150, number=number) == []
+    assert run_and_cut(tmp_path, "FULL", records=12, other_places=60, number=number) == []
 
 
 @pytest.mark.soak

@@ -162,7 +162,7 @@ def test_a_gateway_lives_within_its_sandbox(tmp_path: Path, broker: Broker) -> N
     assert made - allowed - as_root == set()
     families = set(re.findall(r"socket\((AF_\w+)", calls))
     assert families - {"AF_NETLINK"} <= set(directives(rendered())["RestrictAddressFamilies"][0].split())
-    assert not re.search(r"mmap\([^)]*PROT_WRITE\|PROT_EXEC", calls) and not re.search(
-        r"mprotect\([^)]*PROT_EXEC", calls
+    assert not re.search(r"mmap\([^)\n]*PROT_WRITE\|PROT_EXEC", calls) and not re.search(  # a call may break off
+        r"mprotect\([^)\n]*PROT_EXEC", calls
     )
     print(json.dumps({"calls": len(made), "allowed": len(allowed), "families": sorted(families)}))

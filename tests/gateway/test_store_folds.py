@@ -108,7 +108,7 @@ def test_a_fold_is_rolled_back_with_its_records(tmp_path: Path) -> None:
     desk = Desk(tmp_path / "store.sqlite", fold)
     desk.report(0, 10)
     with pytest.raises(sqlite3.Error):
-        desk.store._transaction([], Settled([("council", "no number".encode)]), [])  # type: ignore[list-item]
+        desk.store._transaction([], Settled([(object(), 1)]), [])  # type: ignore[list-item]
     desk.store._failed(ValueError("rolled back"))
     before = fold.forgotten
     desk.report(10, 10)

@@ -286,7 +286,7 @@ def test_the_check_at_start_is_bounded_in_time_and_says_whether_it_came_to_the_e
         monkeypatch.setattr(opening, "_CHECK_STEPS", 100)
         started = time.monotonic()
         assert opening.check(db, tmp_path, 0.0) is False
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 10
 
 
 def test_chores_never_take_the_store_down(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from kerbgate.aggregate import documents, nodes
+from kerbgate.aggregate import documents, evidence, nodes
+from kerbgate.aggregate.evidence import HalfHour
 from kerbgate.aggregate.nodes import NodePeriod
 from kerbgate.aggregate.periods import DAY, DAY_S, HOUR, HOUR_S, LEVELS, SIZES, Calendar
 from kerbgate.aggregate.sheets import BEYOND, sheet_of
@@ -117,6 +118,10 @@ class RollupReader:
     def settlement(self, node: int, day: date) -> list[dict[str, Any]]:
         """The 46, 48 or 50 half hours of a local day."""
         return documents.half_hours(self._db, self.calendar, node, self.calendar.day_bounds(day)[0])
+
+    def evidence(self, node: int, day: date) -> list[HalfHour]:
+        """The same half hours from the lamp's level-change log alone: for the settlement, and nobody else."""
+        return evidence.of_node(self._db, node, *self.calendar.day_bounds(day))
 
     def spark(self, node: int, channel: int, now_s: int, days: int = 7) -> list[int | None]:
         """The last raw value of each hour of the last days, oldest first; None where there was none."""

@@ -15,6 +15,7 @@ from functools import lru_cache
 from struct import Struct
 
 from kerbgate import shape
+from kerbgate.store.bulk import Bulk
 from kerbgate.store.items import NewReport
 from kerbwire.channels import CAUSE
 
@@ -23,11 +24,13 @@ MAX_SHEET = 1 << 18  # bytes: a day of level changes every ten seconds; of what 
 DERIVED = 1  # flag of a segment: the node's clock was unset, and the times were counted back from the arrival
 BEYOND = "beyond full sheets"  # a name in rollup_meta: how often records came for a sheet that was full
 _HEAD = Struct("<IIHB")
-_APPEND = (
-    "INSERT INTO sheet (sheet_id, samples) VALUES (?1,?2) ON CONFLICT DO UPDATE"
-    " SET samples=CAST(samples || excluded.samples AS BLOB)"  # || of two blobs makes a text of the same bytes
-    " WHERE length(samples) < ?3"
+_APPEND = Bulk(
+    "INSERT INTO sheet (sheet_id, samples)",
+    2,
+    # || of two blobs makes a text of the same bytes
+    "ON CONFLICT DO UPDATE SET samples=CAST(samples || excluded.samples AS BLOB) WHERE length(samples) < ?",
 )
+_STALE = Bulk("INSERT OR IGNORE INTO sheet_stale (sheet_id)", 1)
 
 _REFUSE = "INSERT INTO rollup_meta VALUES (?,?) ON CONFLICT DO UPDATE SET value = value + excluded.value"
 
@@ -58,8 +61,8 @@ def append(db: sqlite3.Connection, new: Iterable[NewReport]) -> None:
     for item in new:
         for sheet, data in _segments(item):
             parts[sheet] = parts[sheet] + data if sheet in parts else data
-    written = db.executemany(_APPEND, [(*part, MAX_SHEET) for part in parts.items()]).rowcount if parts else 0
-    db.executemany("INSERT OR IGNORE INTO sheet_stale VALUES (?)", [(sheet,) for sheet in parts])
+    written = _APPEND.run(db, list(parts.items()), MAX_SHEET)
+    _STALE.run(db, [(sheet,) for sheet in parts])
     if written < len(parts):
         db.execute(_REFUSE, (BEYOND, len(parts) - written))
 

@@ -124,6 +124,11 @@ class Commands:
         """(commands, orders) that wait for something."""
         return len(self._held), len(self._orders)
 
+    def state_of(self, command_id: str) -> str | None:
+        """How an open command to one node stands, the moment it is sent; None once it has ended."""
+        held = self._held.get(command_id)
+        return held.orders[0].state if held is not None and held.orders else None
+
     def utc(self) -> float:
         """Seconds since 1970, by the gateway's clock."""
         return self._clock.utc()

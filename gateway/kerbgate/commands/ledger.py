@@ -21,10 +21,11 @@ from kerbgate.commands.reasons import Refusal
 from kerbgate.commands.request import Cancel, Request, write_time
 from kerbgate.store.items import Arrival
 from kerbwire import frame, messages
-from kerbwire.controls import Result
+from kerbwire.controls import Result, failed_checks
 from kerbwire.errors import WireError
 
 STATE_SCHEMA = "kerbstone/command-state/1"
+SELF_TEST = "self_test"  # the operation whose answers are said in words too
 STATE, NOTE = "state", "note"  # kinds of entries; only states are published
 MAX_OPEN = 1000  # commands at once; a site's is one of them
 MAX_ORDERS = 100_000  # open orders: ten commands to each node of a full district
@@ -229,10 +230,14 @@ class Ledger:
     def _tell(self, db: sqlite3.Connection, command_id: str, nodes: list[list[Any]], now_ms: int) -> None:
         """The entries of one command's changes; and of its end, once."""
         for at in range(0, len(nodes), MAX_CHANGES):
-            changes = [
+            changes: list[dict[str, Any]] = [
                 dict(zip(("node", "state", "detail"), row, strict=False)) for row in nodes[at : at + MAX_CHANGES]
             ]
             document = self._document(db, command_id, "changed", now_ms) | {"changes": changes}
+            if document["operation"] == SELF_TEST:
+                for change in changes:
+                    if "detail" in change:
+                        change["failed_checks"] = failed_checks(change["detail"])
             audit.append(db, self._key, STATE, document)
         ended = db.execute(
             "UPDATE command SET closed=? WHERE command_id=? AND closed IS NULL AND NOT EXISTS"  # noqa: S608

@@ -94,10 +94,15 @@ class SerialInlet:
 
 
 class _Transport(SerialTransport):
-    """Stops watching for room to write once everything is written.
+    """Stops watching for room to write once everything is written, and ends once.
 
-    serial_asyncio_fast 0.16 goes on watching: its _write_ready then fails on each turn of the loop.
+    serial_asyncio_fast 0.16 goes on watching: its _write_ready then fails on each turn of the loop. And an abort after
+    the port was lost tells a protocol that is gone.
     """
+
+    def abort(self) -> None:
+        if self._protocol is not None:
+            super().abort()
 
     def _write_ready(self) -> None:
         if self._write_buffer:

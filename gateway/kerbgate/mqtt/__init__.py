@@ -5,11 +5,12 @@ and a timer for each, costs more than opening, checking and storing what the pac
 whole turns of the event loop, acknowledges when it is told to, and gives the reason code of every PUBACK.
 """
 
-from kerbgate.mqtt.connection import Connection, Lost, NotTaken, Options, Refused, connect
+from kerbgate.mqtt.connection import LOST, Connection, Lost, NotTaken, Options, Refused, connect
 from kerbgate.mqtt.packets import V5, V311, MqttError, Publish
 from kerbgate.mqtt.reasons import NO_SUBSCRIBERS, OF_THE_MESSAGE, REFUSED, UNSUPPORTED_VERSION, reason
 
 __all__ = [
+    "LOST",
     "NO_SUBSCRIBERS",
     "OF_THE_MESSAGE",
     "REFUSED",

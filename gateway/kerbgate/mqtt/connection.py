@@ -27,6 +27,10 @@ from kerbgate.mqtt.packets import (
 from kerbgate.mqtt.reasons import MALFORMED_PACKET, REFUSED, TOO_LARGE, of_connack, reason
 
 MAX_UNSENT = 128 * 1024  # bytes that a socket may owe us before messages of QoS 0 are refused
+TURN = 8 * 1024  # bytes read in a turn of the loop, a hundred frames: a burst in must leave turns for what goes out
+FIRST_PACE = 32  # messages under way on a fresh connection, of which nothing is known yet: 50 KB
+QUICK_S = 1.0  # an acknowledgement within this time lets one more go: a thin line is never given a window of seconds
+LOST = -1  # an Answer's code: the connection ended
 _GOODBYE_S = 1.0  # for the last bytes, and for TLS to end
 _QUICK = getattr(socket, "TCP_QUICKACK", None)
 
@@ -73,6 +77,7 @@ class Options:
 
 
 OnMessage = Callable[["Connection", Publish], None]
+Answer = Callable[[int, str], None]  # the PUBACK's code and words; or LOST, and why
 
 
 async def connect(
@@ -92,7 +97,7 @@ async def connect(
     return made
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """Use `connect`. `on_message` is called for each message, in the loop; `acknowledge` its number when it is safe."""
 
     def __init__(self, options: Options, on_message: OnMessage):
@@ -103,13 +108,15 @@ class Connection(asyncio.Protocol):
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._reader = Reader(options.version, options.max_packet)
+        self._buffer = memoryview(bytearray(TURN))
         self._transport: asyncio.Transport | None = None
         self._socket: socket.socket | None = None
         self._out: list[bytes] = []
         self._stuck = False
         self._number = 0
-        self._under_way: dict[int, tuple[asyncio.Future[int], float]] = {}  # in order of their deadlines
-        self._waiting: deque[tuple[str, bytes, asyncio.Future[int]]] = deque()
+        self._pace = FIRST_PACE  # messages of ours that the line takes: it grows as it is quick
+        self._under_way: dict[int, tuple[Answer, float]] = {}  # by when they were sent
+        self._waiting: deque[tuple[str, bytes, Answer]] = deque()
         self._granted: dict[int, asyncio.Future[bytes]] = {}
         self._accepted: asyncio.Future[None] = self._loop.create_future()
         self._gone = asyncio.Event()
@@ -126,18 +133,32 @@ class Connection(asyncio.Protocol):
         await self._accepted
 
     def publish(self, topic: str, payload: bytes) -> "asyncio.Future[int]":
-        """Send with QoS 1: the reason code of the PUBACK of this very message. NotTaken, Lost.
-
-        What is beyond the broker's window waits here: callers bound how much that is.
-        """
+        """Send with QoS 1: the reason code of the PUBACK of this very message. NotTaken, Lost."""
         future: asyncio.Future[int] = self._loop.create_future()
-        if self._cause is not None:
-            _fail(future, self._cause)
-        elif len(self._under_way) < self.window:
-            self._transmit(topic, payload, future)
-        else:
-            self._waiting.append((topic, payload, future))
+
+        def answer(code: int, words: str) -> None:
+            if future.done():
+                return
+            if 0 <= code < REFUSED:
+                future.set_result(code)
+                return
+            future.set_exception(Lost(words) if code == LOST else NotTaken(code, words))
+            future.exception()  # seen, also where nobody waits any more
+
+        self.send(topic, payload, answer)
         return future
+
+    def send(self, topic: str, payload: bytes, answer: Answer) -> None:
+        """The same for many messages: `answer` is called once, in the loop and never from within this call.
+
+        What is beyond the broker's window, or the line's, waits here: callers bound how much that is.
+        """
+        if self._cause is not None:
+            self._loop.call_soon(answer, LOST, self._cause)
+        elif self._has_room():
+            self._transmit(topic, payload, answer)
+        else:
+            self._waiting.append((topic, payload, answer))
 
     def tell(self, topic: str, payload: bytes) -> bool:
         """Send with QoS 0; False if it cannot go now."""
@@ -224,6 +245,12 @@ class Connection(asyncio.Protocol):
             )
         )
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(bytes(self._buffer[:nbytes]))
+
     def data_received(self, data: bytes) -> None:
         self._heard = self._loop.time()
         self._pinged = None
@@ -256,26 +283,28 @@ class Connection(asyncio.Protocol):
 
     # Within.
 
-    def _transmit(self, topic: str, payload: bytes, future: "asyncio.Future[int]") -> None:
+    def _has_room(self) -> bool:
+        return len(self._under_way) < self.window and len(self._under_way) < self._pace
+
+    def _transmit(self, topic: str, payload: bytes, answer: Answer) -> None:
         number = self._next_number()
         packet = packets.publish(self.version, topic, payload, number)
         if self.max_packet and len(packet) > self.max_packet:
-            _refuse(future, TOO_LARGE, f"it takes {self.max_packet} bytes, and this is {len(packet)}")
+            words = f"it takes {self.max_packet} bytes, and this is {len(packet)}"
+            self._loop.call_soon(answer, TOO_LARGE, words)
             return
-        self._under_way[number] = (future, self._loop.time() + self._options.timeout_s)
+        self._under_way[number] = (answer, self._loop.time())
         self._write(packet)
 
     def _acknowledged(self, puback: Puback) -> None:
         found = self._under_way.pop(puback.number, None)
-        if found is not None and not found[0].done():
-            if puback.code < REFUSED:
-                found[0].set_result(puback.code)
-            else:
-                _refuse(found[0], puback.code, puback.words)
-        while self._waiting and len(self._under_way) < self.window:
-            topic, payload, future = self._waiting.popleft()
-            if not future.done():
-                self._transmit(topic, payload, future)
+        if found is not None:
+            answer, sent = found
+            if self._heard - sent < QUICK_S:
+                self._pace += 1
+            answer(puback.code, puback.words)
+        while self._waiting and self._has_room():
+            self._transmit(*self._waiting.popleft())
 
     def _control(self, event: Event) -> None:
         if isinstance(event, Connack) and not self._accepted.done():
@@ -330,8 +359,8 @@ class Connection(asyncio.Protocol):
         """From time to time: is anything overdue?"""
         now = self._loop.time()
         interval_s = min(self._keepalive_s, self._options.timeout_s) / 4
-        due = next(iter(self._under_way.values()), (None, now + 1))[1]
-        if due <= now:
+        oldest = next(iter(self._under_way.values()), (None, now))[1]
+        if oldest + self._options.timeout_s <= now:
             self.fail("it did not acknowledge in time")
         elif self._pinged is not None and now - self._pinged >= self._keepalive_s:
             self.fail("it is silent")
@@ -348,20 +377,11 @@ class Connection(asyncio.Protocol):
         self._cause = cause
         if self._timer is not None:
             self._timer.cancel()
-        waiting: list[asyncio.Future[int]] = [future for future, _ in self._under_way.values()]
-        waiting += [future for _, _, future in self._waiting]
-        for future in (*waiting, *self._granted.values(), self._accepted):
-            if not future.done():
-                _fail(future, cause)
+        for wanted in (*self._granted.values(), self._accepted):
+            if not wanted.done():
+                wanted.set_exception(Lost(cause))
+                wanted.exception()  # seen, also where nobody waits any more
+        for answer in (*[one for one, _ in self._under_way.values()], *[one for _, _, one in self._waiting]):
+            self._loop.call_soon(answer, LOST, cause)
         self._under_way.clear()
         self._waiting.clear()
-
-
-def _refuse(future: "asyncio.Future[int]", code: int, words: str) -> None:
-    future.set_exception(NotTaken(code, words))
-    future.exception()  # seen, also where nobody waits any more
-
-
-def _fail(future: "asyncio.Future[int] | asyncio.Future[bytes] | asyncio.Future[None]", cause: str) -> None:
-    future.set_exception(Lost(cause))
-    future.exception()  # seen, also where nobody waits any more

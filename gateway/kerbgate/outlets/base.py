@@ -1,7 +1,12 @@
 """What every outlet is: something that can be connected to, and that says of each document when it has it."""
 
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
+
+from kerbgate.errors import OutletError
+
+Done = Callable[[OutletError | None], None]  # what became of a message: None, it was acknowledged
 
 
 class Link(Protocol):
@@ -19,6 +24,10 @@ class Link(Protocol):
         DocumentRefused where it is this message that it does not take, and the connection is as good as before.
         Messages leave in the order of the calls.
         """
+        ...
+
+    def send(self, topic: str, payload: bytes, done: Done) -> None:
+        """The same for many messages: `done` is called once for each, in the loop and never from within this call."""
         ...
 
     async def ended(self) -> None:

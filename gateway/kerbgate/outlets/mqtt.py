@@ -6,14 +6,16 @@ A frozen broker keeps its socket open and says nothing: keep-alive finds that af
 usually sooner. Every failure ends the connection; what was not acknowledged is still in the store.
 """
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 
 from kerbgate import brokers, mqtt
 from kerbgate.config import OutletSettings
 from kerbgate.errors import DocumentRefused, OutletError
-from kerbgate.outlets.base import Link
+from kerbgate.outlets.base import Done, Link
 
 OLD_BROKER = "the broker does not speak MQTT 5: a document that its access list denies is lost there unnoticed"
 NOBODY = "nobody has subscribed: the broker acknowledges the documents and drops them"
@@ -57,22 +59,36 @@ class _MqttLink:
         self._where = where
 
     async def publish(self, topic: str, payload: bytes) -> None:
-        try:
-            code = await self._connection.publish(topic, payload)
-        except mqtt.NotTaken as error:
-            cause = f"the broker {self._where} refused a document: {error}"
-            if error.code in mqtt.OF_THE_MESSAGE:
-                raise DocumentRefused(cause, "it is kept, and the others go; ask who runs the broker") from error
-            raise OutletError(
-                cause, f"readings are kept; let this gateway's user write to {topic} in the broker's access list"
-            ) from error
-        except mqtt.MqttError as error:
-            raise OutletError(
-                f"the broker {self._where} did not acknowledge: {error}",
-                "readings are kept and sent again; check the broker's log and its access list",
-            ) from error
-        if not self._old:
-            self.warning = NOBODY if code == mqtt.NO_SUBSCRIBERS else None
+        """See Link."""
+        future: asyncio.Future[OutletError | None] = asyncio.get_running_loop().create_future()
+        self.send(topic, payload, lambda error: None if future.done() else future.set_result(error))
+        error = await future
+        if error is not None:
+            raise error
+
+    def send(self, topic: str, payload: bytes, done: Done) -> None:
+        """See Link."""
+        self._connection.send(topic, payload, partial(self._answered, topic, done))
+
+    def _answered(self, topic: str, done: Done, code: int, words: str) -> None:
+        if 0 <= code < mqtt.REFUSED:
+            if not self._old:
+                self.warning = NOBODY if code == mqtt.NO_SUBSCRIBERS else None
+            done(None)
+        elif code == mqtt.LOST:
+            done(
+                OutletError(
+                    f"the broker {self._where} did not acknowledge: {words}",
+                    "readings are kept and sent again; check the broker's log and its access list",
+                )
+            )
+        else:
+            cause = f"the broker {self._where} refused a document: {mqtt.NotTaken(code, words)}"
+            if code in mqtt.OF_THE_MESSAGE:
+                done(DocumentRefused(cause, "it is kept, and the others go; ask who runs the broker"))
+            else:
+                let = f"readings are kept; let this gateway's user write to {topic} in the broker's access list"
+                done(OutletError(cause, let))
 
     async def ended(self) -> None:
         try:

@@ -11,6 +11,7 @@ from typing import cast
 
 from kerbgate.store import aside, asks, logs, ranges, spans
 from kerbgate.store.aside import Aside, Decode
+from kerbgate.store.bulk import Bulk, runs
 from kerbgate.store.folds import Folds
 from kerbgate.store.items import (
     CLOSED_LIFE,
@@ -37,15 +38,27 @@ from kerbwire.events import Event
 from kerbwire.window import Window
 
 ACK_NUMBERS = 8  # sequence numbers an ack lists: an ack lost or late costs no resend of the last eight reports
+_ALL = (1 << ACK_NUMBERS) - 1
 MAX_BOOKS = 20_000  # lives kept in memory, about 0.4 KB each: a full district of 10,000 nodes and as many old lives
 
-_REPORT = (
+_REPORT = Bulk(
     "INSERT INTO report (report_id, life_id, epoch, seq, received, synchronised, first, count, message, fresh, state,"
-    " reason, time, keep) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    " reason, time, keep)",
+    14,
 )
-_TAIL = (
-    "INSERT INTO committed (life_id, first, last, since, first_time, last_time) VALUES (?,?,?,?,?,?)"
-    " ON CONFLICT DO UPDATE SET last=excluded.last, last_time=excluded.last_time"
+_OUTBOX = Bulk("INSERT INTO outbox (outlet, report_id)", 2)
+_WINDOW = Bulk(
+    "INSERT INTO window (life_id, epoch, top, bits, seen, floor)",
+    6,
+    "ON CONFLICT DO UPDATE SET top=excluded.top, bits=excluded.bits, seen=excluded.seen",
+)
+_TAIL = Bulk(
+    "INSERT INTO committed (life_id, first, last, since, first_time, last_time)",
+    6,
+    "ON CONFLICT DO UPDATE SET last=excluded.last, last_time=excluded.last_time",
+)
+_NEWEST = Bulk(
+    "UPDATE life SET newest_index=v.column2, newest_time=v.column3 FROM (", 3, ") AS v WHERE life_id=v.column1"
 )
 
 
@@ -159,7 +172,7 @@ class Books:
         elif arrival.short:
             self._short(book, arrival, outcome)
         else:
-            outcome.report_id = self._report(book, arrival)
+            self._report(book, arrival, outcome)
         if self._aside.due(book.life_id):
             self._retry(book.life_id)
         return outcome
@@ -176,15 +189,14 @@ class Books:
         """Write what `take` gathered."""
         db = self._db
         if self._reports:
-            db.executemany(_REPORT, self._reports)
+            _REPORT.run(db, self._reports)
             self._reports.clear()
         if self._waiting:
-            db.executemany("INSERT INTO outbox (outlet, report_id) VALUES (?,?)", self._waiting)
+            _OUTBOX.run(db, self._waiting)
             self._waiting.clear()
         if self._windows:
-            db.executemany(
-                "INSERT INTO window VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE"
-                " SET top=excluded.top, bits=excluded.bits, seen=excluded.seen",
+            _WINDOW.run(
+                db,
                 [
                     (life_id, epoch, window.top, to_signed(window.bits), seen, window.floor)
                     for (life_id, epoch), (window, seen) in self._windows.items()
@@ -192,26 +204,23 @@ class Books:
             )
             self._windows.clear()
         if self._tails:
-            db.executemany(
-                _TAIL,
-                [
-                    (life_id, tail.first, tail.last, tail.since, tail.first_time, tail.last_time)
-                    for (life_id, _), tail in self._tails.items()
-                ],
-            )
+            _TAIL.run(db, [(life_id, *tail) for (life_id, _), tail in self._tails.items()])
             self._tails.clear()
         if self._newest:
-            db.executemany(
-                "UPDATE life SET newest_index=?, newest_time=? WHERE life_id=?",
-                [(*newest, life_id) for life_id, newest in self._newest.items()],
-            )
+            _NEWEST.run(db, [(life_id, *newest) for life_id, newest in self._newest.items()])
             self._newest.clear()
         while len(self._books) > MAX_BOOKS:
             self._books.popitem(last=False)
 
     def forwarded(self, rows: Sequence[tuple[str, int]]) -> None:
         """Take (outlet, report_id) rows out of the outbox: the council has them."""
-        self._db.executemany("DELETE FROM outbox WHERE outlet=? AND report_id=?", rows)
+        by_outlet: dict[str, list[int]] = {}
+        for outlet, report_id in rows:
+            by_outlet.setdefault(outlet, []).append(report_id)
+        self._db.executemany(
+            "DELETE FROM outbox WHERE outlet=? AND report_id BETWEEN ? AND ?",
+            [(outlet, *run) for outlet, idents in by_outlet.items() for run in runs(idents)],
+        )
 
     def attempted(self, rows: Sequence[tuple[str, int]]) -> None:
         """Count one more failed attempt for (outlet, report_id) rows."""
@@ -295,7 +304,8 @@ class Books:
         self._books[arrival.node, arrival.life] = book
         return book
 
-    def _report(self, book: _Book, arrival: Arrival) -> int | None:
+    def _report(self, book: _Book, arrival: Arrival, outcome: Outcome | None = None) -> None:
+        """Book what is new in a report. outcome: of its frame, which then tells the row."""
         first, last = arrival.first, arrival.first + arrival.count - 1
         newest = arrival.newest
         if newest is not None and (book.newest is None or newest[0] > book.newest[0]) and not arrival.is_event:
@@ -312,10 +322,10 @@ class Books:
             self.flush()
             fresh = spans.add(self._db, book.life_id, Span(first, last, arrival.received_ms, first_time, last_time))
             if not fresh:
-                return None
+                return
             mask = ranges.mask(fresh, first, arrival.count)
             book.tail = spans.top(self._db, book.life_id)
-        return self._add_report(book.life_id, arrival, mask, None)
+        self._add_report(book.life_id, arrival, mask, None, outcome)
 
     def _short(self, book: _Book, arrival: Arrival, outcome: Outcome) -> None:
         """A report that says the low bits of index and time, which the intake resolved from the newest record.
@@ -342,11 +352,12 @@ class Books:
             outcome.aside = OUT_OF_ORDER
             self._put_aside(book, arrival, OUT_OF_ORDER)
         else:
-            report_id = self._report(book, placed)
-            if placed is arrival:  # else what the intake has decoded is not what was committed
-                outcome.report_id = report_id
+            # Else what the intake has decoded is not what was committed.
+            self._report(book, placed, outcome if placed is arrival else None)
 
-    def _add_report(self, life_id: int, arrival: Arrival, mask: int | None, reason: str | None) -> int:
+    def _add_report(
+        self, life_id: int, arrival: Arrival, mask: int | None, reason: str | None, outcome: Outcome | None = None
+    ) -> None:
         report_id = self._next_report
         self._next_report += 1
         decoded = reason is None
@@ -372,13 +383,14 @@ class Books:
             for name in self.outlets:
                 self._waiting.append((name, report_id))
             report = arrival.report
+            row = _row(report_id, arrival, mask)
+            if outcome is not None:
+                outcome.report_id, outcome.row = report_id, row
             if self._folds and report is not None:
-                row = _row(report_id, arrival, mask)
                 if isinstance(report, Event):
                     self._new_events.append(NewEvent(row, life_id, report))
                 else:
                     self._new.append(NewReport(row, life_id, report))
-        return report_id
 
     def _hello(self, life_id: int, arrival: Arrival, facts: HelloFacts) -> None:
         self._db.execute(
@@ -432,6 +444,9 @@ def from_signed(stored: int) -> int:
 
 def _numbers(window: Window, own: int) -> list[int]:
     """The newest committed numbers, `own` among them."""
+    top = window.top
+    if window.bits & _ALL == _ALL and own > top - ACK_NUMBERS:  # none is missing: the usual case
+        return list(range(top, top - ACK_NUMBERS, -1))
     numbers = window.newest(ACK_NUMBERS)
     if own not in numbers:
         numbers[-1] = own

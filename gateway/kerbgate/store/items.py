@@ -137,7 +137,7 @@ class Outcome:
 
     numbers: the newest committed sequence numbers of this (node, life), the arrival's own among them. top: the highest.
     report_id: the row whose new records wait for the outlets, or None if nothing in it was new. aside: why a report
-    that was decoded is set aside all the same. asks: what this node shall be asked for, from now on.
+    that was decoded is set aside all the same. asks: what this node shall be asked for, from now on. row: that row.
     """
 
     verdict: str
@@ -146,6 +146,7 @@ class Outcome:
     report_id: int | None = None
     aside: str | None = None
     asks: tuple[Ask, ...] = ()
+    row: "StoredReport | None" = None
 
 
 @dataclass(slots=True)  # not frozen: that costs a call a field, and one is made for each frame

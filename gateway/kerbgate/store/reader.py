@@ -65,6 +65,16 @@ class Reader:
         ).fetchall()
         return [_report(list(row)) for row in rows]
 
+    def waiting_ids(self, outlet: str, after: int, limit: int) -> list[int]:
+        """The report_ids of `waiting`."""
+        # As one row: Python's sqlite3 lets go of the interpreter's lock, and waits for it again, row by row.
+        found: str | None = self._db.execute(
+            "SELECT group_concat(report_id) FROM"
+            " (SELECT report_id FROM outbox WHERE outlet=? AND report_id > ? ORDER BY report_id LIMIT ?)",
+            (outlet, after, limit),
+        ).fetchone()[0]
+        return [] if found is None else sorted(map(int, found.split(",")))
+
     def backwards(self, role: str) -> Iterator[StoredReport]:
         """Decoded reports of confirmed lives of such nodes, the newest first; read as they are taken."""
         rows = self._db.execute(

@@ -29,6 +29,8 @@ from kerbgate.store.quota import Layer, Quota
 FORWARDED_DELAY_S = 0.5  # a deletion waits so long for a commit that is made anyway
 FORWARDED_BATCH = 500  # deletions that are worth a commit of their own
 MAX_ATTEMPTS = 10_000  # failed attempts not yet committed; they are a statistic, and more of them are forgotten
+MANY = 16  # frames that are worth a commit before its time, once no more come
+QUIET_S = 0.002
 AGAIN_S = 0.25  # after an error of the disk: until the next try, so that a full disk does not cost a core
 
 _JOIN_TIMEOUT_S = 10.0
@@ -219,7 +221,7 @@ class Store:
                 return False
             self._arrivals.append((arrival, done))
             waiting = len(self._arrivals)
-            if waiting == 1 or waiting >= self._settings.commit_count:
+            if waiting in (1, MANY, self._settings.commit_count):  # it looks again by itself after each commit
                 self._wake.notify()
         return True
 
@@ -304,6 +306,7 @@ class Store:
     def _gather(self) -> tuple[Batch, Settled, list[tuple[str, int]], bool]:
         """Wait until a commit is due, and take everything that it shall hold."""
         interval = self._settings.commit_interval_ms / 1000
+        seen, since = 0, 0.0
         with self._wake:
             while not self._stopping:
                 now = time.monotonic()
@@ -311,8 +314,15 @@ class Store:
                     due = self._not_before
                 elif self._arrivals:
                     due = self._last_commit + interval
-                    if len(self._arrivals) >= self._settings.commit_count or now >= due:
+                    waiting = len(self._arrivals)
+                    if waiting >= self._settings.commit_count or now >= due:
                         break
+                    if waiting >= MANY:
+                        if waiting > seen:
+                            seen, since = waiting, now
+                        if now >= since + QUIET_S:  # no more came: the senders' windows are full, and they wait for us
+                            break
+                        due = min(due, since + QUIET_S)
                 elif self._forwarded:
                     due = self._forwarded_since + FORWARDED_DELAY_S
                     if len(self._forwarded) >= FORWARDED_BATCH or now >= due:

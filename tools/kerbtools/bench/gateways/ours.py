@@ -24,6 +24,7 @@ class Ours:
     """records: readings a message. serial: nodes on a serial line, else behind a broker."""
 
     acknowledges = "PUBACK and sealed ack after the commit (FULL)"
+    commits = "report, replay window, range, outbox row and roll-ups, many reports a commit (FULL)"
 
     def __init__(self, folder: Path, field_port: int, council_port: int, *, records: int = 1, serial: bool = False):
         self.name = "kerbstone" + (", serial" if serial else "") + (f", {records} a message" if records > 1 else "")
@@ -58,7 +59,7 @@ class Ours:
         (self._folder / "gateway.toml").write_text(
             f'[gateway]\nsite = "{SITE}"\nstate = "state"\n[clock]\nsource = "trusted"\n'
             f'[[inlet]]\nurl = "{inlet}"\n'
-            f'[[outlet]]\nname = "council"\nurl = "mqtt://127.0.0.1:{self._council_port}"\nwindow = 500\n'
+            f'[[outlet]]\nname = "council"\nurl = "mqtt://127.0.0.1:{self._council_port}"\n'
         )
         return Process(self.name, self._folder, [sys.executable, "-m", "kerbgate", "run", "--config", "gateway.toml"])
 

@@ -5,11 +5,15 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
+
+from kerbtools.bench.gateways import least
 from kerbtools.bench.gateways.brokers import Absent
 from kerbtools.bench.gateways.load import Publisher
 from kerbtools.bench.gateways.process import Process
@@ -76,6 +80,7 @@ class Bridge(Json):
 
     name = "mosquitto bridge, saved at each change"
     acknowledges = "PUBACK on arrival, state saved at each change"
+    commits = "a whole file at each change, not synced"
 
     def prepare(self) -> Process:
         program = find_mosquitto()
@@ -97,11 +102,37 @@ class Bridge(Json):
         return [str(json.loads(document)["seq"])]
 
 
+class Least(Json):
+    """A yardstick: the least that Python can do of what ours does (kerbtools.bench.gateways.least)."""
+
+    name = "the least in Python"
+    acknowledges = "PUBACK after the commit (FULL)"
+    commits = "one row a message, many a commit"
+
+    def prepare(self) -> Process:
+        self._key = os.urandom(16)
+        self._cipher = AESCCM(self._key, tag_length=least.TAG_SIZE)
+        ports = (str(self.field_port), str(self.council_port))
+        command = [sys.executable, "-m", least.__name__, *ports, "queue.sqlite", self._key.hex()]
+        return Process(self.name, self.folder, command)
+
+    def messages(self, count: int) -> list[Message]:
+        return [(topic, self._seal(topic, payload)) for topic, payload in super().messages(count)]
+
+    def _seal(self, topic: str, payload: bytes) -> bytes:
+        nonce = os.urandom(least.NONCE_SIZE)
+        return nonce + self._cipher.encrypt(nonce, payload, topic.encode())
+
+    def ids(self, document: bytes) -> list[str]:
+        return [str(json.loads(document)["seq"])]
+
+
 class ThingsBoard(Json):
     """thingsboard-gateway with its SQLite storage, no rate limits, and a persistent session at the nodes' broker."""
 
     name = "thingsboard-gateway, SQLite"
     acknowledges = "PUBACK on arrival, before anything is stored"
+    commits = "one row a message, as its storage thread sees fit"
 
     def prepare(self) -> Process:
         program = _peer("thingsboard-gateway", "pip install thingsboard-gateway==3.8.5 into an environment of its own")
@@ -170,6 +201,7 @@ class NodeRed(Json):
 
     name = "Node-RED, SQLite queue"
     acknowledges = "PUBACK on arrival, before it is stored"
+    commits = "one row a message, a commit each (FULL)"
     gathers = False
 
     def prepare(self) -> Process:
@@ -256,6 +288,7 @@ class NodeRedGathered(NodeRed):
 
     name = "Node-RED, inserts gathered for 50 ms"
     acknowledges = "PUBACK on arrival, up to 50 ms before it is stored"
+    commits = "one row a message, a commit each 50 ms (FULL)"
     gathers = True
 
 

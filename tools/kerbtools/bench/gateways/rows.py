@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from kerbtools.bench.gateways import bars
 from kerbtools.bench.gateways.brokers import Absent
 from kerbtools.bench.gateways.ours import Ours
-from kerbtools.bench.gateways.peers import Bridge, NodeRed, NodeRedGathered, ThingsBoard
+from kerbtools.bench.gateways.peers import Bridge, Least, NodeRed, NodeRedGathered, ThingsBoard
 from kerbtools.bench.gateways.scenarios import QUICK, Cells, Sizes, day, drain, kill, latency, million, speed, start
 from kerbtools.bench.gateways.subjects import Make
 
@@ -22,7 +22,7 @@ PEERS: tuple[Make, ...] = (ThingsBoard, NodeRed, NodeRedGathered, Bridge)
 Scenario = Callable[[Make, Sizes], Awaitable[Cells]]
 Part = tuple[str, Scenario, tuple[Make, ...]]
 SCENARIOS: tuple[Part, ...] = (
-    ("speed", speed, OURS + PEERS),
+    ("speed", speed, (*OURS, *PEERS, Least)),
     ("latency", latency, OURS + PEERS),
     ("start", start, OURS + PEERS),
     ("drain", drain, OURS + PEERS),
@@ -46,11 +46,11 @@ def rows(quick: bool = False, scenarios: Sequence[Part] = SCENARIOS) -> Iterator
         if only and name not in only:
             continue
         for make in subjects:
-            subject, acknowledges = _about(make)
+            subject, acknowledges, commits = _about(make)
             print(f"{name}: {subject} ...", file=sys.stderr, flush=True)
             row: Cells = {"scenario": name, "gateway": subject}
             if name == "speed" or name.startswith("kill"):
-                row["acknowledges"] = acknowledges
+                row |= {"acknowledges": acknowledges, "commits": commits}
             try:
                 row |= asyncio.run(_bounded(scenario(make, sizes)))
             except Exception as error:  # the edge of one cell: the others are still worth having
@@ -68,8 +68,8 @@ async def _bounded(cells: Awaitable[Cells]) -> Cells:
         raise TimeoutError(str(error) or f"not done in {CELL_S:.0f} s") from error
 
 
-def _about(make: Make) -> tuple[str, str]:
-    """Name and way of acknowledging; nothing is started for it."""
+def _about(make: Make) -> tuple[str, str, str]:
+    """Name, way of acknowledging, and what it commits; nothing is started for it."""
     with TemporaryDirectory() as folder:
         subject = make(Path(folder) / "x", 1, 2)
-        return subject.name, subject.acknowledges
+        return subject.name, subject.acknowledges, subject.commits

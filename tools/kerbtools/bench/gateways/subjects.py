@@ -35,6 +35,11 @@ class Subject(Protocol):
         ...
 
     @property
+    def commits(self) -> str:
+        """What it stores of a message, and how."""
+        ...
+
+    @property
     def records(self) -> int:
         """Readings a message."""
         ...
