@@ -10,27 +10,25 @@ kerb alarms log 17                                       what a node sent of its
 import argparse
 import getpass
 import json
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from kerbgate import config, control
-from kerbgate.alarms import morning
-from kerbgate.alarms.windows import SCOPES
+from kerbgate import asking
 from kerbgate.errors import ControlError, GatewayError
+from kerbtools.field.subject import Subject
+from kerbtools.field.words import span_of
 
-_SPAN = re.compile(r"(\d{1,7})(s|min|h|d)", re.ASCII)
-_SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+if TYPE_CHECKING:
+    from kerbgate.field.sight import Sight
 
 
 def main(arguments: Sequence[str]) -> int:
     """Returns 0, or 1 with a cause and a hint on standard error."""
     options = _parser().parse_args(list(arguments))
     try:
-        loaded = config.load(options.config)
-        return _VERBS[options.verb](options, loaded.gateway.state)
+        return _VERBS[options.verb](options, Subject(options.config))
     except GatewayError as error:
         print(f"kerb: {error.cause}\n      {error.hint}", file=sys.stderr)
         return 1
@@ -42,7 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("verb", nargs="?", choices=list(_VERBS), default="list")
     parser.add_argument("what", nargs="*", help="of ack: ids of alarms; of log: a node")
-    parser.add_argument("--config", type=Path, default=Path("gateway.toml"), help="default: gateway.toml")
+    parser.add_argument("--config", type=Path, help="default: gateway.toml here, else /etc/kerbstone/gateway.toml")
     parser.add_argument("--json", action="store_true", help="JSON instead of text")
     parser.add_argument("--limit", type=int, default=200, help="of list and maintenance: how many")
     only = parser.add_argument_group("of list")
@@ -54,19 +52,19 @@ def _parser() -> argparse.ArgumentParser:
     people.add_argument("--user", default=None, help="who you are (default: your login)")
     people.add_argument("--reason", default="", help="why; it is told and kept")
     window = parser.add_argument_group("of maintenance; without --scope and --end it is listed")
-    window.add_argument("--scope", help="where: " + ", ".join(f"{scope}:NAME" for scope in SCOPES))
+    window.add_argument("--scope", help="where: " + "node:17, group:NAME, feeder:NAME, site:NAME or gateway:")
     window.add_argument("--begins", help="UTC, such as 2026-03-01T08:00:00Z (default: now)")
     window.add_argument("--until", help="UTC")
-    window.add_argument("--for", dest="span", type=_span, metavar="SPAN", help="instead of --until: 30min, 4h, 2d")
+    window.add_argument("--for", dest="span", type=span_of, metavar="SPAN", help="instead of --until: 30min, 4h, 2d")
     window.add_argument("--end", type=int, metavar="NUMBER", help="end one before its time")
     parser.add_argument("--out", type=Path, help="of morning: write the CSV there, not to the terminal")
     return parser
 
 
-def _list(options: argparse.Namespace, state: Path) -> int:
+def _list(options: argparse.Namespace, subject: Subject) -> int:
     names = ("state", "kind", "route", "severity", "subject", "node")
     wanted = {name: value for name in names if (value := getattr(options, name)) is not None}
-    found = control.ask(state, "alarms", filter=wanted, past=options.past, limit=options.limit)["alarms"]
+    found = _fetch(subject, filter=wanted, past=options.past, limit=options.limit)["alarms"]
     if options.json:
         print(json.dumps(found))
         return 0
@@ -88,9 +86,20 @@ def _list(options: argparse.Namespace, state: Path) -> int:
     return 0
 
 
-def _acknowledge(options: argparse.Namespace, state: Path) -> int:
-    done = control.ask(
-        state, "acknowledge", alarms=options.what, user=_user(options), reason=options.reason
+def _fetch(subject: Subject, **fields: Any) -> dict[str, Any]:
+    """The answer of the running gateway; of one that has stopped, what its store says."""
+
+    def offline(sight: "Sight") -> dict[str, Any]:
+        from kerbgate.field import alarms
+
+        return alarms.alarms(sight, subject.config, fields)
+
+    return subject.ask("alarms", offline, **fields)
+
+
+def _acknowledge(options: argparse.Namespace, subject: Subject) -> int:
+    done = asking.ask(
+        subject.state, "acknowledge", alarms=options.what, user=_user(options), reason=options.reason
     )["acknowledged"]  # fmt: skip
     if options.json:
         print(json.dumps({"acknowledged": done}))
@@ -100,13 +109,13 @@ def _acknowledge(options: argparse.Namespace, state: Path) -> int:
     return 0 if len(done) == len(set(options.what)) else 1
 
 
-def _maintenance(options: argparse.Namespace, state: Path) -> int:
+def _maintenance(options: argparse.Namespace, subject: Subject) -> int:
     if options.end is not None:
-        answer = control.ask(state, "maintenance", end=options.end, user=_user(options), reason=options.reason)
+        answer = asking.ask(subject.state, "maintenance", end=options.end, user=_user(options), reason=options.reason)
         print(json.dumps({"ended": answer["ended"]}) if options.json else f"maintenance {answer['ended']} has ended")
         return 0
     if options.scope is None:
-        found = control.ask(state, "alarms", maintenance=True, limit=options.limit)["maintenance"]
+        found = _fetch(subject, maintenance=True, limit=options.limit)["maintenance"]
         if options.json:
             print(json.dumps(found))
             return 0
@@ -118,8 +127,8 @@ def _maintenance(options: argparse.Namespace, state: Path) -> int:
         return 0
     given = {"begins": options.begins, "until": options.until, "for_s": options.span}
     fields = {name: value for name, value in given.items() if value is not None}
-    answer = control.ask(
-        state, "maintenance", scope=options.scope, user=_user(options), reason=options.reason, **fields
+    answer = asking.ask(
+        subject.state, "maintenance", scope=options.scope, user=_user(options), reason=options.reason, **fields
     )  # fmt: skip
     number, until = answer["maintenance"], answer["until"]
     text = f"maintenance {number} of {options.scope} until {until}: its alarms are kept and not told"
@@ -127,11 +136,13 @@ def _maintenance(options: argparse.Namespace, state: Path) -> int:
     return 0
 
 
-def _morning(options: argparse.Namespace, state: Path) -> int:
-    answer = control.ask(state, "morning")
+def _morning(options: argparse.Namespace, subject: Subject) -> int:
+    answer = asking.ask(subject.state, "morning")
     if options.json:
         print(json.dumps(answer["rows"]))
         return 0
+    from kerbgate.alarms import morning
+
     text = morning.text(answer["rows"])
     if options.out is None:
         sys.stdout.write(text)
@@ -144,10 +155,10 @@ def _morning(options: argparse.Namespace, state: Path) -> int:
     return 0
 
 
-def _log(options: argparse.Namespace, state: Path) -> int:
+def _log(options: argparse.Namespace, subject: Subject) -> int:
     if len(options.what) != 1 or not options.what[0].isdecimal():
         raise ControlError("log needs one node", "write: kerb alarms log NODE")
-    found = control.ask(state, "log", node=int(options.what[0]))["log"]
+    found = asking.ask(subject.state, "log", node=int(options.what[0]))["log"]
     if options.json:
         print(json.dumps(found))
         return 0
@@ -165,13 +176,6 @@ def _log(options: argparse.Namespace, state: Path) -> int:
     return 0
 
 
-def _span(text: str) -> int:
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("write a span as 90s, 30min, 4h or 2d")
-    return int(match[1]) * _SECONDS[match[2]]
-
-
 def _user(options: argparse.Namespace) -> str:
     if options.user:
         return options.user
@@ -187,7 +191,7 @@ def _plain(value: Any) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-_VERBS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
+_VERBS: dict[str, Callable[[argparse.Namespace, Subject], int]] = {
     "list": _list,
     "ack": _acknowledge,
     "maintenance": _maintenance,

@@ -7,31 +7,30 @@ kerb send restart --node 17                                 kerb send cancel ID
 import argparse
 import json
 import os
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
-from kerbgate import config, control
+from kerbgate import asking
 from kerbgate.commands.operations import OPERATIONS, PRIORITY_NAMES
 from kerbgate.commands.request import CANCEL, SCHEMA
 from kerbgate.errors import GatewayError
+from kerbtools.field.subject import Subject
+from kerbtools.field.words import span_of
 
 DEFAULT_VALID_S = 86400  # a bin speaks once a day
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_SPAN = re.compile(r"(\d{1,7})(s|min|h|d)", re.ASCII)
 
 
 def main(argv: list[str]) -> int:
     """Returns 0 when the gateway accepted it, 1 when it refused or cannot be asked."""
     arguments = _parser().parse_args(argv)
     try:
-        state = config.load(arguments.config).gateway.state
+        state = Subject(arguments.config).state
         if arguments.operation == "list":
-            found = control.ask(state, "commands", limit=arguments.limit)["commands"]
+            found = asking.ask(state, "commands", limit=arguments.limit)["commands"]
             print(json.dumps(found) if arguments.json else plain_list(found))
             return 0
-        answer: dict[str, Any] = control.ask(state, "send", document=document(arguments))["answer"]
+        answer: dict[str, Any] = asking.ask(state, "send", document=document(arguments))["answer"]
     except GatewayError as error:
         print(f"kerb: {error.cause}\n      {error.hint}", file=sys.stderr)
         return 1
@@ -50,15 +49,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("operation", choices=[*OPERATIONS, "list", CANCEL], metavar="OPERATION")
     parser.add_argument("id", nargs="?", help="of cancel: the id of the command")
-    parser.add_argument("--config", type=Path, default=Path("gateway.toml"), help="default: gateway.toml")
+    parser.add_argument("--config", type=Path, help="default: gateway.toml here, else /etc/kerbstone/gateway.toml")
     parser.add_argument("--node", type=int, action="append", help="an address; may be given several times")
     parser.add_argument("--group", help="a group of the gateway's groups file")
     parser.add_argument("--site", help="every node of the site, by its name")
     parser.add_argument("--level", type=int, metavar="PERCENT", help="of dim and brighten; 0 is off")
     parser.add_argument("--fade", type=int, metavar="SECONDS", help="of dim")
-    parser.add_argument("--for", dest="span", type=_span, metavar="SPAN", help="how long it holds, or blinks")
-    parser.add_argument("--valid", type=_span, metavar="SPAN", help="no node obeys it later than this (default: 1d)")
-    parser.add_argument("--in", dest="wait", type=_span, metavar="SPAN", help="not before")
+    parser.add_argument("--for", dest="span", type=span_of, metavar="SPAN", help="how long it holds, or blinks")
+    parser.add_argument("--valid", type=span_of, metavar="SPAN", help="no node obeys it later than this (default: 1d)")
+    parser.add_argument("--in", dest="wait", type=span_of, metavar="SPAN", help="not before")
     parser.add_argument("--boot", type=int, help="of send_log")
     parser.add_argument("--line", type=int, help="of send_log")
     parser.add_argument("--set", action="append", metavar="NUMBER=VALUE", help="of configure; an empty value: default")
@@ -136,13 +135,6 @@ def plain_list(commands: list[dict[str, Any]]) -> str:
                 nodes = " ".join(map(str, row[name][:20])) + (" ..." if len(row[name]) > 20 else "")
                 lines.append(f"       {name}: {nodes}")
     return "\n".join(lines) or "no commands"
-
-
-def _span(text: str) -> int:
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        raise argparse.ArgumentTypeError("write a span as 90s, 15min, 2h or 1d")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 def _setting(text: str) -> tuple[str, Any]:

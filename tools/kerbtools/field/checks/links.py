@@ -1,0 +1,269 @@
+"""Links from nodes: serial ports and the Bluetooth adapter as the host shows them, and what inlets hear."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from kerbgate.inlets.base import LinkUrl, parse_url
+from kerbtools.field.checks import host
+from kerbtools.field.checks.files import gateway_user, user_name
+from kerbtools.field.findings import FAIL, OK, SKIPPED, WARN, Finding
+from kerbtools.field.screen import clean, span
+from kerbtools.field.subject import RUNNING, Subject
+
+PIECES = 20  # frames and noise of a while, before anything is said of their ratio
+NOISY, VERY_NOISY = 0.02, 0.25  # of what was heard: no frame
+DEAF_PIECES = 5  # pieces of noise without one frame: another speed, or another device
+QUIET_S = 26 * 3600  # without a frame: longer than a street of bins is silent
+_FOLLOWS = ("inlets", "nodes", "supply", "problems")
+
+
+def serial(subject: Subject) -> Iterator[Finding]:
+    """Each port of an inlet: is it there, may the gateway open it, does another program hold it?"""
+    urls = [url for url in _urls(subject) if url.scheme == "serial"]
+    if not urls:
+        yield Finding("serial", SKIPPED, "no inlet uses a port")
+        return
+    for url in urls:
+        yield _port(subject, url)
+
+
+def _urls(subject: Subject) -> list[LinkUrl]:
+    given = [inlet.url for inlet in subject.config.inlets]
+    return [parse_url("serial:" + url if url.startswith("/") else url) for url in given]
+
+
+def _inlet(subject: Subject, name: str) -> dict[str, Any] | None:
+    facts = subject.facts
+    return None if facts is None else next((row for row in facts["inlets"] if row["name"] == name), None)
+
+
+def _port(subject: Subject, url: LinkUrl) -> Finding:
+    path, name = Path(url.rest), f"inlet serial:{url.rest}"
+    inlet = _inlet(subject, f"serial:{url.rest}")
+    if inlet is not None and inlet["connected"]:
+        return Finding("serial", OK, f"{path} is open", subject=name)
+    others = [str(port) for port in ports() if port.resolve() != path.resolve()]
+    if not path.exists():
+        there = f"; others are there: {', '.join(others[:4])}" if others else "; no other port is there"
+        causes = ("the cable is unplugged, or the device at its end has no power",)
+        if others:
+            causes += ("it came back under another name: name it by /dev/serial/by-id in the configuration",)
+        return Finding(
+            "serial",
+            FAIL,
+            f"{path} is not there{there}",
+            (*causes, "the device or its USB hub is broken"),
+            (
+                "plug the cable in; the gateway opens it by itself within 5 s",
+                "ls -l /dev/serial/by-id",
+                "dmesg | grep -i tty | tail",
+            ),
+            subject=name,
+            explains=_FOLLOWS,
+        )
+    about = path.stat()
+    if not stat.S_ISCHR(about.st_mode):
+        return Finding(
+            "serial",
+            FAIL,
+            f"{path} is no serial port",
+            ("a wrong path in the configuration",),
+            ("ls -l /dev/serial/by-id",),
+            subject=name,
+            explains=_FOLLOWS,
+        )
+    uid = gateway_user(subject)
+    if uid is not None and not _may(uid, about):
+        user, group = user_name(uid), _group(about.st_gid)
+        return Finding(
+            "serial",
+            FAIL,
+            f"{user} may not open {path} (mode {stat.S_IMODE(about.st_mode):o}, group {group})",
+            (f"{user} is not in the group {group}", "a rule of udev or somebody changed the port's mode"),
+            (f"sudo usermod -aG {group} {user} && sudo systemctl restart kerbstone", f"sudo chmod 660 {path}"),
+            subject=name,
+            explains=_FOLLOWS,
+        )
+    taken = holders(path)
+    if taken:
+        pid, program = taken[0]
+        return Finding(
+            "serial",
+            FAIL,
+            f"{path} is held by process {pid} ({program})",
+            (f"{program} was left running on the port",),
+            (f"sudo kill {pid}",),
+            subject=name,
+            explains=_FOLLOWS,
+        )
+    if subject.mode != RUNNING or inlet is None:
+        return Finding("serial", OK, f"{path} is there and may be opened", subject=name)
+    return Finding(
+        "serial",
+        FAIL,
+        f"{path} is there, and the gateway cannot open it: {clean(inlet['last_error'])}",
+        ("the device at its end does not answer", "another program holds it"),
+        (f"sudo fuser -v {path}", "dmesg | grep -i tty | tail"),
+        subject=name,
+        explains=_FOLLOWS,
+    )
+
+
+def ports() -> list[Path]:
+    """Serial ports that are there, by the name that stays where there is one."""
+    root = host.ROOT / "dev"
+    named = sorted((root / "serial/by-id").glob("*"))
+    known = {port.resolve() for port in named}
+    return named + [
+        port for kind in ("ttyACM*", "ttyUSB*", "ttyAMA*") for port in sorted(root.glob(kind)) if port not in known
+    ]
+
+
+def holders(path: Path) -> list[tuple[int, str]]:
+    """(process, program) of those who have a device open, as far as this user may see."""
+    device = str(path.resolve())
+    found: list[tuple[int, str]] = []
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if any(os.readlink(link) == device for link in (folder / "fd").iterdir()):  # noqa: PTH115
+                found.append((int(folder.name), (folder / "comm").read_text("utf-8").strip()))
+        except OSError:  # ended, or another user's
+            continue
+    return found
+
+
+def _may(uid: int, about: os.stat_result) -> bool:
+    """Whether a user may read and write a file, by its mode."""
+    if uid == 0:
+        return True
+    if uid == about.st_uid:
+        return about.st_mode & 0o600 == 0o600
+    if about.st_gid in _groups(uid):
+        return about.st_mode & 0o060 == 0o060
+    return about.st_mode & 0o006 == 0o006
+
+
+def _groups(uid: int) -> list[int]:
+    import pwd
+
+    try:
+        row = pwd.getpwuid(uid)
+    except KeyError:
+        return []
+    return os.getgrouplist(row.pw_name, row.pw_gid)
+
+
+def _group(gid: int) -> str:
+    import grp  # POSIX only, as the gateway is
+
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def ble(subject: Subject) -> Iterator[Finding]:
+    """The adapter that an inlet of BLE needs."""
+    if not any(url.scheme == "ble" for url in _urls(subject)):
+        yield Finding("ble", SKIPPED, "no inlet uses Bluetooth")
+        return
+    adapters = sorted((host.ROOT / "sys/class/bluetooth").glob("hci*"))
+    if not adapters:
+        yield Finding(
+            "ble",
+            FAIL,
+            "there is no Bluetooth adapter",
+            ("it is unplugged, or switched off in the firmware's settings",),
+            ("lsusb", "dmesg | grep -i bluetooth"),
+            explains=_FOLLOWS,
+        )
+        return
+    for switch in sorted((host.ROOT / "sys/class/rfkill").glob("rfkill*")):
+        kind, hard, soft = ((switch / name).read_text("ascii").strip() for name in ("type", "hard", "soft"))
+        if kind == "bluetooth" and "1" in (hard, soft):
+            yield Finding(
+                "ble",
+                FAIL,
+                f"{adapters[0].name} is blocked",
+                ("the radio is switched off",),
+                ("sudo rfkill unblock bluetooth",),
+                explains=_FOLLOWS,
+            )
+            return
+    yield Finding("ble", OK, adapters[0].name)
+
+
+def inlets(subject: Subject) -> Iterator[Finding]:
+    """Links that are down, deaf, or noisy, over the last quarter hour."""
+    facts = subject.facts
+    if facts is None:
+        yield Finding("inlets", SKIPPED, "the gateway does not run")
+        return
+    if not facts["inlets"]:
+        yield Finding("inlets", WARN, "none is configured: no node can be heard", (), ("kerb gateway settings",))
+        return
+    for row in facts["inlets"]:
+        yield _heard(subject, row)
+
+
+def _heard(subject: Subject, row: dict[str, Any]) -> Finding:
+    name, recent = f"inlet {row['name']}", row["recent"]
+    frames, noise = recent["frames"], recent["noise"]
+    serial_line = row["name"].startswith("serial:")
+    if not row["connected"]:
+        return Finding(
+            "inlets",
+            FAIL,
+            f"it is down: {clean(row['last_error'] or 'not open yet')}",
+            ("see serial, broker and tls above",),
+            ("kerb doctor --only serial,broker,tls",),
+            subject=name,
+            explains=("nodes", "problems", "supply"),
+        )
+    if frames == 0 and noise >= DEAF_PIECES:
+        baud = next(
+            (url.options.get("baud", "115200") for url in _urls(subject) if f"serial:{url.rest}" == row["name"]), ""
+        )
+        return Finding(
+            "inlets",
+            FAIL,
+            f"{noise} pieces in {span(recent['span_s'])}, and not one of them a frame (baud={baud})",
+            (
+                "another baud rate than the device at the other end",
+                "that device is no node and no modem of ours",
+                "A and B of the line are swapped",
+            ),
+            (f"set ?baud= of its url in {subject.path} as the device has it, then: sudo systemctl restart kerbstone",),
+            subject=name,
+            explains=("nodes",),
+        )
+    heard = frames + noise
+    if heard >= PIECES and noise / heard >= NOISY:
+        share = noise / heard
+        return Finding(
+            "inlets",
+            FAIL if share >= VERY_NOISY else WARN,
+            f"{100 * share:.0f} % of what it hears is noise ({noise} of {heard} in {span(recent['span_s'])})",
+            (
+                "noise on the line: termination, shield or ground",
+                "a cable that is too long for its speed, or damaged",
+                "two devices that speak at once",
+            )
+            if serial_line
+            else ("somebody publishes there who is no node of ours",),
+            (
+                "check the 120 ohm at both ends, shield and ground; a lower ?baud= at both ends",
+                "kerb doctor --watch --only inlets",
+            )
+            if serial_line
+            else ("let only nodes write kerb/1/SITE/up/# in the broker's access list",),
+            subject=name,
+            explains=("nodes",),
+        )
+    said = f"{frames} frames and {noise} pieces of noise in {span(recent['span_s'])}"
+    return Finding("inlets", OK, said, subject=name)
