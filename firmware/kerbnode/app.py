@@ -1,7 +1,8 @@
 """A bin node's start: which wake this is, its sleep, and its errors. main() is what a board runs.
 
-Most wakes only take the temperature (kerbnode.heat), and load little; the others are kerbnode.node. An error at the top
-ends in a bounded deep sleep, never in a tight loop; a board without identity, which no wait mends, ends at the REPL.
+Most wakes only take the temperature (kerbnode.heat), most others only sample (kerbnode.wake), and load little; what is
+left is kerbnode.node's. An error at the top ends in a bounded deep sleep, never in a tight loop; a board without
+identity, which no wait mends, ends at the REPL.
 """
 
 import gc
@@ -12,6 +13,7 @@ FOLDER = "/node"
 CRASH_SLEEP_S = 60  # after the first error in a row; doubled for each further one
 LONGEST_CRASH_SLEEP_S = 3600
 EARLY_S = 2  # a wake so much before its moment is a pin's, not the oscillator's
+COLLECT_BYTES = 16384
 USB_WINDOW_MS = 3000  # after a cold boot: USB is there for kerb and mpremote before the board sleeps; wakes have none
 
 
@@ -34,7 +36,21 @@ def main():
         journal.note("crash", type(error).__name__, error, "in board.json: flash the board again: kerb flash")
         journal.save(FOLDER, "-", error)
         machine.deepsleep(LONGEST_CRASH_SLEEP_S * 1000)
+    if board.get("role") == "lamp":
+        collect_often()
+        from kerbnode import lampapp
+
+        lampapp.run(board_hal, board, journal, FOLDER)
+        return
     run(board_hal, board, journal)
+
+
+def collect_often():
+    """Before much is loaded: else the heap is in crumbs when the exchange comes. A short wake is over before its heap
+    is full, and need not collect at all."""
+    gc.collect()
+    if hasattr(gc, "threshold"):  # MicroPython's
+        gc.threshold(COLLECT_BYTES)  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 
 def run(board_hal, board, journal, folder=FOLDER):
@@ -51,16 +67,25 @@ def run(board_hal, board, journal, folder=FOLDER):
             state.utc_s -= min(state.utc_s, board_hal.early_s)
             state.uptime_s -= min(state.uptime_s, board_hal.early_s)
             state.flags = state.flags & ~retained.SAMPLE | retained.CHECK
-        sleep_ms = None
-        if state is not None and not state.flags & (retained.SAMPLE | retained.CHECK):
-            from kerbnode import heat
+        sleep_ms = sample = None
+        settings = None
+        flags = retained.CHECK if state is None else state.flags
+        if not flags & retained.CHECK:
+            from kerbnode import brief, heat
 
-            sleep_ms = heat.cycle(board_hal, board, state, folder)
+            settings = brief.settings(folder)
+        if settings and flags & retained.SAMPLE:
+            from kerbnode import wake
+
+            sleep_ms, sample = wake.cycle(board_hal, board, journal, state, settings, folder)
+        elif settings:
+            sleep_ms = heat.cycle(board_hal, board, state, settings)
         if sleep_ms is None:
+            collect_often()
             from kerbnode.node import Node
 
-            node = Node(board_hal, board, journal, folder)
-            sleep_ms = node.cycle(state, crashes)
+            node = Node(board_hal, board, journal, folder, settings if sample else None)
+            sleep_ms = node.cycle(state, crashes, sample)
     except Exception as error:  # the top edge: nothing above it could act on any error
         if type(error).__name__ == "IdentityError":  # it waits on USB for `kerb provision`: no watchdog runs yet
             journal.note("IdentityError", error, error.hint)  # pyright: ignore[reportAttributeAccessIssue]

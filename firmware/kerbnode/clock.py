@@ -81,8 +81,11 @@ def next_wake_s(span_ms, now_ms, due_ms, heat_s, check_ms=None):
     if check_ms is not None and check_ms < due_ms:
         goal_ms, flag = check_ms, CHECK
     until_ms = goal_ms
-    if heat_s and now_ms + heat_s * 1500 < goal_ms:  # one that falls right before another wake would tell nothing new
-        until_ms = now_ms + heat_s * 1000
+    if heat_s:  # at its multiples, as the sample is, so that no two looks lie further apart
+        heat_ms = heat_s * 1000
+        look_ms = (now_ms + heat_ms // 8) // heat_ms * heat_ms + heat_ms
+        if look_ms + heat_ms // 4 < goal_ms:  # one right before another wake would tell nothing new
+            until_ms = look_ms
     wake_s = max((now_ms + span_ms(until_ms - now_ms)) // 1000, now_ms // 1000 + 1)  # a whole one: it is retained
     return wake_s, flag if wake_s >= goal_ms // 1000 else 0
 

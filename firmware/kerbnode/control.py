@@ -70,7 +70,7 @@ def _low(facts):
 
 
 def _high(facts):
-    return max(facts.high, _low(facts))
+    return max(facts.high, _low(facts), facts.wave or 0)
 
 
 def _is_policy(facts):

@@ -116,6 +116,11 @@ class Counters:
         self.next_index += count
         return self.next_index - count
 
+    def reserve_ahead(self, count):
+        """Have so many sequence numbers in hand: taking them then needs no flash."""
+        if self.seq_limit - self.next_seq < count:
+            self._reserve()
+
     def declare_gap(self, first, count):
         """Note on flash that these records will never come. Call it before they are removed."""
         self._note_gap(first, first + count)

@@ -11,6 +11,7 @@ waits for that, `hurry` asks for a sample soon. firmware/EVENTS.md has each cond
 """
 
 from kerbwire.channels import (
+    AT_DISTANCE,
     BATTERY,
     COVERED,
     DISTANCE,
@@ -22,8 +23,11 @@ from kerbwire.channels import (
     NOT_UPRIGHT,
     OPEN_LID,
     QUALITY,
+    RAW,
+    STUCK,
     TEMPERATURE,
     TILT,
+    TROUBLE,
 )  # fmt: skip
 
 # Codes as in kerbwire.events, which most wakes need not load; what has none there travels by WIRE.
@@ -53,43 +57,53 @@ TIPPED_DEGREES = 60  # nobody tilts a bin so far but to empty it, or it has fall
 TIPPED_FALL = 5  # percent: with a tilt over in between so small a fall is an emptying
 TILT_HYSTERESIS = 15
 MOVED_DEGREES = 8  # a bin that stands on other ground stands otherwise
-FOLLOW_S = 30  # the reference temperature follows by half a degree in so many seconds: a summer's day, no fire
+RISE_S = 240  # `fire_rise_c` within so long is a fire; within a longer time it takes as much more
+WARMS_HALF_C = 8  # above an earlier look: look again soon
+HASTE_S = 30  # how soon
+LATE_S = 16  # by which a look may come early or late and still counts as one of the usual two
+FOLLOW_S = 1024  # while a fire stands, what it is measured against rises by a degree in so long: days are warm too
 FIRE_HYSTERESIS_HALF_C = 40
 FAULT_WEIGHT = 4  # a part that says nothing is a fault after 3 samples, one that hears nothing after 12
+STILL_SAMPLES = 48  # in a row without one echo that differs by a millimetre: no ranger in the air is so still
+STILL_TIPPED = 24  # of them are saved by a tilt over that changed nothing
 COLD_MV = 2  # a cell's voltage falls by so much for each degree below 20: the day is cold, the cell not empty
 
 FAST = 5  # leading bytes of `pack` that a sample of the temperature alone may change
-_SIZE = 18
+SIZE = 21
 _NONE = 255
 # Places in the state: a latch (bit 7: raised; its count) for each code but EMPTIED, which has none, at _LATCH + code.
-_REF, _AT, _LATCH, _LEVEL, _JUMP, _UPRIGHT, _TIPPED = 1, 3, 5, 14, 15, 16, 17
+# _NEWER, _OLDER: the last two looks at the temperature, degrees + _ZERO_C, 0: none; _AT: when the newer one was.
+_NEWER, _OLDER, _AT, _LATCH, _LEVEL, _JUMP, _UPRIGHT, _TIPPED, _STILL, _STILL_MM = 1, 2, 3, 5, 14, 15, 16, 17, 18, 19
+_ZERO_C = 60
 
 # Below so many 10 mV, at rest and in the warmth, so many percent of the charge of Li-SOCl2 cells are left.
 _LEFT = ((345, 12), (340, 8), (330, 5), (320, 3), (310, 2), (300, 0))
 
 
 class Judge:
-    """settings: fire_c, fire_rise_c, full_percent, nearly_percent, tilt_degrees, battery_low_mv, cells_mah,
-    draw_uah_day. days_left: of the battery as of its last sample while it is low, else None.
+    """settings: heat_s, fire_c, fire_rise_c, full_percent, nearly_percent, tilt_degrees, battery_low_mv, cells_mah,
+    draw_uah_day. days_left: of the battery as of its last sample while it is low, else None. heat_s: as the setting, or
+    sooner while it warms up.
     """
 
     def __init__(self, settings):
         self._settings = settings
-        self._state = bytearray(_SIZE)
+        self._state = bytearray(SIZE)
         self._state[_LEVEL] = self._state[_JUMP] = self._state[_UPRIGHT] = _NONE
         self._out = []
         self.days_left = None
+        self.heat_s = settings["heat_s"]
 
     def pack(self):
-        """The state, to be kept over a sleep: 18 bytes, of which the temperature alone changes the first 5."""
+        """The state, to be kept over a sleep: 21 bytes, of which the temperature alone changes the first 5."""
         return bytes(self._state)
 
     def unpack(self, data):
         """Go on from a state that was kept, or from its first FAST bytes, or from those behind them; anything else is
         ignored, and everything begins anew."""
-        if len(data) in (_SIZE, FAST):
+        if len(data) in (SIZE, FAST):
             self._state[: len(data)] = data
-        elif len(data) == _SIZE - FAST:
+        elif len(data) == SIZE - FAST:
             self._state[FAST:] = data
 
     @property
@@ -104,11 +118,22 @@ class Judge:
         state = self._state
         return state[_JUMP] != _NONE or any(self._count(code) for code in _HURRIES)
 
-    def sample(self, time_s, fill, distance_mm, temperature_half_c, tilt_deg, quality, battery_mv):
+    @property
+    def doubts(self):
+        """Some part is at fault, or was in the last sample: try what is tried once a day in each."""
+        return self._state[_LATCH + SENSOR_FAULT] != 0
+
+    @property
+    def stuck(self):
+        """The ranger has shown the same for so long that no real one could."""
+        return self._state[_STILL] >= STILL_SAMPLES
+
+    def sample(self, time_s, fill, distance_mm, temperature_half_c, tilt_deg, quality, battery_mv, still_mm=None):
         """Judge one sample; returns [(code, state, evidence by channel)], the gravest first.
 
         A value that was not measured is None; a special value of kerbwire.channels says why there is none. time_s: any
-        clock that goes forward. battery_mv: at rest, after a load.
+        clock that goes forward. battery_mv: at rest, after a load. still_mm: what every echo was to the millimetre, or
+        None where they differ.
         """
         self._out = []
         self._fire(time_s, temperature_half_c, fill)
@@ -116,7 +141,11 @@ class Judge:
             tilt = tilt_deg if _is_value(tilt_deg) else None
             evidence = {FILL: fill, DISTANCE: distance_mm, TEMPERATURE: temperature_half_c, TILT: tilt_deg}
             self._tilt(tilt)
-            self._level(fill if _is_value(fill) and not quality & UNSURE else None)
+            self._still(still_mm, tilt)
+            if self.stuck:
+                quality |= FAULTY_PART
+                evidence[TROUBLE], evidence[RAW] = AT_DISTANCE | STUCK, still_mm
+            self._level(fill if _is_value(fill) and not quality & UNSURE and not self.stuck else None)
             self._latch(LID_OPEN, 1 if quality & OPEN_LID else -1, {FILL: fill})
             self._faults(evidence, quality)
         if battery_mv is not None and _is_value(battery_mv):
@@ -130,7 +159,7 @@ class Judge:
         return WIRE[code] + (state,)
 
     def _fire(self, time_s, half_c, fill):
-        """Absolute, or risen above a reference that follows slowly. A part that falls silent in the heat says yes."""
+        """Absolute, or risen fast above one of the last two looks. A part that falls silent in the heat says yes."""
         if half_c is None or half_c == NOT_FITTED:
             return
         state, settings = self._state, self._settings
@@ -138,27 +167,41 @@ class Judge:
             if self._count(FIRE):
                 self._latch(FIRE, 1, {TEMPERATURE: half_c})
             return
-        shifted = half_c + 512  # never 0, which stands for none
-        reference = state[_REF] << 8 | state[_REF + 1]
-        passed_s = time_s - (state[_AT] << 8 | state[_AT + 1]) & 0xFFFF
-        if reference:
-            reach = passed_s // FOLLOW_S
-            reference = max(reference - reach, min(reference + reach, shifted))
-        else:
-            reference = shifted
-        state[_REF], state[_REF + 1] = reference >> 8, reference & 255
-        state[_AT], state[_AT + 1] = time_s >> 8 & 255, time_s & 255
-        risen = shifted - reference
+        heat_s = self.heat_s = settings["heat_s"]
         rise, limit = 2 * settings["fire_rise_c"], 2 * settings["fire_c"]
+        shifted = half_c + 2 * _ZERO_C
+        newer = state[_NEWER]
+        age_s = time_s - (state[_AT] << 8 | state[_AT + 1]) & 0xFFFF
+        if not newer or age_s > 0xFF00:  # the first; or a clock that was put back a little
+            age_s = 0
+        risen = fast = 0
+        for look, passed_s in ((newer, age_s), (state[_OLDER], age_s + heat_s)):
+            above = shifted - 2 * look if look else 0
+            risen = max(risen, above)
+            fast = max(fast, above * RISE_S // max(passed_s, RISE_S))
         verdict = 0
-        if half_c >= limit or risen >= rise:
+        if half_c >= limit or fast >= rise:
             verdict = 1
         elif half_c < limit - FIRE_HYSTERESIS_HALF_C and risen < rise // 2:
             verdict = -1
         evidence = {TEMPERATURE: half_c}
         if fill is not None:
             evidence[FILL] = fill
+        burnt = state[0] & 128
         self._latch(FIRE, verdict, evidence)
+        if risen >= WARMS_HALF_C and heat_s:
+            self.heat_s = min(heat_s, HASTE_S)
+        if verdict > 0 or state[0] & 128:  # what it is measured against is the time before it
+            if age_s < FOLLOW_S or not newer:
+                return
+            looks = min(newer + 1, 255), min(state[_OLDER] + 1, 255)
+        elif newer and not burnt and age_s < heat_s - LATE_S:
+            return
+        else:
+            look = (shifted + 1) // 2
+            looks = look, newer if newer and not burnt and age_s <= heat_s + LATE_S else look
+        state[_NEWER], state[_OLDER] = looks
+        state[_AT], state[_AT + 1] = time_s >> 8 & 255, time_s & 255
 
     def _level(self, fill):
         """Confirm a level, find an emptying in it, and judge it."""
@@ -203,6 +246,18 @@ class Judge:
         if state[_LATCH + MOVED] & 128:  # it happened, and is over: here it stands now
             state[_LATCH + MOVED] = 0
             state[_UPRIGHT] = degrees
+
+    def _still(self, still_mm, tilt):
+        """Count the samples that are the same to the millimetre; a tilt over in between counts for many."""
+        state = self._state
+        count = 0
+        if still_mm is not None:
+            count = 1
+            if still_mm == state[_STILL_MM] << 8 | state[_STILL_MM + 1]:
+                tipped = state[_TIPPED] and tilt is not None and tilt < TIPPED_DEGREES
+                count = state[_STILL] + (STILL_TIPPED if tipped else 1)
+            state[_STILL_MM], state[_STILL_MM + 1] = still_mm >> 8, still_mm & 255
+        state[_STILL] = min(count, STILL_SAMPLES)
 
     def _faults(self, evidence, quality):
         values = list(evidence.values())

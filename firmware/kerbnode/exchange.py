@@ -4,12 +4,14 @@ then what the gateway asks, as long as its acks say that more waits.
 Loaded only in a wake that speaks: most wakes of a bin do not.
 """
 
+from kerbnode.modules import is_loaded, let_go
 from kerbwire import messages
 from kerbwire import session as sessions
 from kerbwire.messages import COMMAND, CONFIG
 from kerbwire.node_end import MAX_BAD_FRAMES
 from kerbwire.session import Session
 
+ENCODING = "kerbnode.encoding"
 MAX_ORDERS = 16  # of one wake: as many as a gateway has under way to a node
 MAX_RUN = 24  # records of one report, in memory at once: a day of hours, which is all that 112 KB of heap bears
 
@@ -20,6 +22,8 @@ class Exchange:
 
     settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges.
     """
+
+    longest_run = MAX_RUN
 
     def __init__(self, *, end, link, hal, clock, counters, outbox, pace, settings, journal, make_hello, obey):
         self._end = end
@@ -49,7 +53,7 @@ class Exchange:
                 action = session.on(sessions.SPENT)
                 break
             hello = self._make_hello(session.challenge)
-            session.sent(self._send("hello", messages.encode(hello), True))
+            session.sent(self._send("hello", _encoded("message", hello), True))
             action = self._listen()
         if action != sessions.CONFIRM:
             self._pace.silent()
@@ -108,11 +112,16 @@ class Exchange:
                     self.tell_once("result", result)
                 self._under_way.remove(message.ident)
 
+    def attend(self):
+        """Something has come unasked: take it, and obey it."""
+        self._more = True
+        self.orders()
+
     def tell_once(self, kind, message):
         """Send what the gateway asks for again if it does not come, and take what it answers. False: nothing left."""
         if not self._pace.may_send(False, True):
             return False
-        seq = self._send(kind, messages.encode(message), False)
+        seq = self._send(kind, _encoded("message", message), False)
         return self._hear(lambda answer: isinstance(answer, messages.Ack) and seq in answer.committed, self._sent_ticks)
 
     def _transact(self, event=None):
@@ -120,13 +129,14 @@ class Exchange:
         acknowledged."""
         session = self._session
         urgent = event is not None
-        run = event or self._outbox.next_run(MAX_RUN)
+        run = event or self._outbox.next_run(self.longest_run)
         if not run:
             return True
         action = session.on(sessions.REPORT_DUE)
         while action == sessions.SEND_REPORT:
             first = event[0] if event else run[0][0]
             body, count = self._event(event) if event else self._encode(run)
+            run = None  # a day of records: the heap is the answer's now
             if not count:
                 session.on(sessions.UNSENDABLE)
                 self._outbox.give_up(first)
@@ -142,8 +152,7 @@ class Exchange:
             if action == sessions.SETTLE:
                 self._pace.answered()
                 return True
-            if not event:
-                run = self._outbox.next_run(MAX_RUN)
+            run = event or self._outbox.next_run(self.longest_run)
             if action == sessions.SEND_REPORT and not run:
                 session.on(sessions.SETTLED)
                 return True
@@ -151,35 +160,26 @@ class Exchange:
 
     def _event(self, event):
         """(message, 1); (b"", 0) if it cannot be said."""
-        from kerbwire.errors import WireError
-        from kerbwire.events import Event
-
-        index, (time, boot, evidence, code, severity, state, _) = event
+        index, item = event
+        time, boot = item[:2]
         uptime = None
         if boot:
             uptime = max(time, self._clock.uptime() if boot == self._counters.boot_count else time)
-        try:
-            return messages.encode(Event(index, time, code, severity, state, evidence, boot or None, uptime)), 1
-        except WireError:
-            return b"", 0
+        return _encoded("event", index, item, boot or None, uptime)
 
     def _encode(self, run):
         """(message, how many records of the run it holds); (b"", 0) if not even the first can be sent."""
         boot = run[0][2]
-        records = [messages.Record(index, time, values) for index, time, _, values in run]
-        count, body = messages.fit(
-            records, messages.MAX_MESSAGE, boot or None, self._uptime_of(boot, records), self._outbox.near
-        )
-        return body, count
+        return _encoded("report", run, boot or None, self._uptime_of(boot, run), self._outbox.near)
 
-    def _uptime_of(self, boot, records):
+    def _uptime_of(self, boot, run):
         """Uptime now, for times that are uptimes; for an earlier boot, whose end nobody timed, its newest time."""
         if not boot:
             return None
         if boot == self._counters.boot_count:
             return self._clock.uptime()
         if boot not in self._boot_ends:
-            self._boot_ends[boot] = self._outbox.newest_time(boot, records[0].index)
+            self._boot_ends[boot] = self._outbox.newest_time(boot, run[0][0])
         return self._boot_ends[boot]
 
     def _send(self, kind, body, with_life):
@@ -252,3 +252,21 @@ class Exchange:
         for first, count in outbox.aside[known:]:
             self._session.on(sessions.REFUSED)
             self._journal.note("set aside", count, "records from", first)
+
+
+def _encoded(what, *arguments):
+    """What kerbnode.encoding makes, which is let go of at once where it is a file of its own."""
+    made = _made(what, arguments)
+    if is_loaded(ENCODING):
+        let_go(ENCODING)
+    return made
+
+
+def _made(what, arguments):
+    from kerbnode import encoding
+
+    if what == "report":
+        return encoding.report(*arguments)
+    if what == "event":
+        return encoding.event(*arguments)
+    return encoding.message(*arguments)

@@ -20,8 +20,9 @@ MAX_FILE = 4096  # bytes of a file that is read whole: one flash block, and what
 def read(path, strict=False):
     """The file's bytes, at most MAX_FILE; None if it cannot be read. strict: OSError if it is there and cannot be."""
     try:
-        size = os.stat(path)[6]  # a read of MAX_FILE would ask the heap for that much in one piece
         with open(path, "rb") as file:
+            size = file.seek(0, 2)  # a read of MAX_FILE would ask the heap for that much in one piece
+            file.seek(0)
             return file.read(min(size, MAX_FILE))
     except OSError as error:
         if strict and error.errno != ENOENT:
@@ -67,6 +68,13 @@ def store(path, value):
 def replace(path, value):
     """Write a checked file under a temporary name, then rename it: the file is the old one or the new one."""
     store(path + ".tmp", value)
+    os.rename(path + ".tmp", path)
+
+
+def write(path, data):
+    """Write bytes under a temporary name, then rename: the file is the old one or the new one."""
+    with open(path + ".tmp", "wb") as file:
+        file.write(data)
     os.rename(path + ".tmp", path)
 
 

@@ -14,6 +14,7 @@ POWER_ON, HARD, WATCHDOG, DEEP_SLEEP, SOFT = 0, 1, 2, 3, 4  # as in kerbwire.mes
 CAUSES = ("power_on", "hard", "watchdog", "deep_sleep", "soft")
 
 WATCHDOG_MS = 30000  # the longest step between two feeds is a listen window or a sample: 10 s, and what lies around it
+FED_EARLY_MS = 1000  # before it would bite, where it runs on in a sleep
 LONGEST_SLEEP_MS = 86400000  # a day, where the port itself has no limit
 
 watchdog_armed = False  # since the last start of the interpreter; tools on USB ask, and feed it
@@ -32,26 +33,43 @@ class Hal:
         self._backup = board["retained"]["kind"] == "mem_backup"
         self._longest_sleep_ms = board["longest_sleep_ms"] or LONGEST_SLEEP_MS
         self._watchdog = None
-        self._watchdog_sleeps = not board["watchdog"]["in_deepsleep"]
+        self._watchdog_in_sleep = board["watchdog"]["in_deepsleep"]
+        self._fed_ms = 0
         self._watchdog_ms = min(WATCHDOG_MS, board["watchdog"]["longest_ms"] or WATCHDOG_MS)
-        self._time_s = lambda: int(time.time())  # its own clock, which runs on in deep sleep (esp32)
+        self.time = lambda: int(time.time())  # its own clock, which runs on in deep sleep (esp32)
         self.early_s = 0  # how long before the planned moment a pin has woken it
         self.ticks_ms = time.ticks_ms
-        self.ticks_diff = time.ticks_diff
+        self.ticks_add, self.ticks_diff = time.ticks_add, time.ticks_diff
         self.sleep_ms = time.sleep_ms
         self.sleep_us = time.sleep_us
         self.random = urandom
 
     def start_watchdog(self):
-        """From now on 30 s without `feed`, or the longest that the port can, reset the board; not where it would run on
-        in deep sleep and end it (rp2)."""
+        """From now on 30 s without `feed` reset the board; of a port that can less, so long without a wait too."""
         global watchdog_armed
-        if self._watchdog_sleeps:
-            watchdog_armed = True
-            self._watchdog = self._machine.WDT(timeout=self._watchdog_ms)
+        if self._watchdog:
+            return
+        watchdog_armed = True
+        self._watchdog = dog = self._machine.WDT(timeout=self._watchdog_ms)
+        self.feed()
+        if self._watchdog_ms < WATCHDOG_MS:
+            wait_ms = self.sleep_ms
+
+            def sleep_ms(ms):
+                if self.ticks_diff(self.ticks_ms(), self._fed_ms) < WATCHDOG_MS:
+                    dog.feed()
+                wait_ms(ms)
+
+            self.sleep_ms = sleep_ms
+
+    @property
+    def watchdog_ms(self):
+        """How long it waits for `feed`."""
+        return self._watchdog_ms
 
     def feed(self):
         if self._watchdog:
+            self._fed_ms = self.ticks_ms()
             self._watchdog.feed()
 
     def reset_cause(self):
@@ -73,7 +91,7 @@ class Hal:
             data = memory.memory()
             memory.memory(b"")
             if len(data) == SIZE + 4:
-                self.early_s = max(0, int.from_bytes(data[SIZE:], "big") - self._time_s())
+                self.early_s = max(0, int.from_bytes(data[SIZE:], "big") - self.time())
             return data[:SIZE]
         data = b""
         for view in self._machine.mem_backup(-1):
@@ -85,7 +103,7 @@ class Hal:
     def keep_retained(self, data, span_ms=0):
         """Write the retained bytes; right before `deep_sleep` of so long only."""
         if not self._backup:
-            self._machine.RTC().memory(data + (self._time_s() + (span_ms + 500) // 1000).to_bytes(4, "big"))
+            self._machine.RTC().memory(data + (self.time() + (span_ms + 500) // 1000).to_bytes(4, "big"))
             return
         at = 0  # several register files of 32-bit words, none of them as large as the state
         for view in self._machine.mem_backup(-1):
@@ -115,7 +133,15 @@ class Hal:
         self._machine.reset()
 
     def deep_sleep(self, ms):
-        """Does not return on a board."""
+        """Does not return on a board. A watchdog that runs on in it (rp2) is fed in between, from light sleeps."""
+        start, left_ms, most_ms = self.ticks_ms(), ms, self._watchdog_ms - FED_EARLY_MS
+        while self._watchdog and self._watchdog_in_sleep and left_ms > 0:
+            self._watchdog.feed()
+            if left_ms <= most_ms:
+                break
+            self._machine.lightsleep(most_ms)
+            left_ms = ms - self.ticks_diff(self.ticks_ms(), start)
+        ms = max(1, left_ms)
         try:
             self._machine.deepsleep(ms)
         except ValueError:  # a pin that cannot wake this chip: better no pin than no sleep
@@ -130,6 +156,22 @@ class Hal:
         """The UART of a link or sensor entry in board.json. Nothing of it blocks."""
         tx, rx = self.pin(facts["tx"]), self.pin(facts["rx"])
         return self._machine.UART(facts["uart"], facts["baud"], tx=tx, rx=rx, timeout=0, timeout_char=0, rxbuf=rxbuf)
+
+    def dali(self, facts):
+        """The line of a DALI bus: send(frame), take(spans)."""
+        if self._rp2:
+            from kerbnode.drivers.dali_pio import Line
+        else:
+            from kerbnode.drivers.dali_rmt import Line as RmtLine
+
+            return RmtLine(self, facts)
+        return Line(self, facts)
+
+    def bell(self, uart):
+        """What a lamp's loop waits on: kerbnode.bell."""
+        from kerbnode.bell import Bell
+
+        return Bell(uart)
 
     def i2c(self, facts):
         """The I2C bus of a sensor entry."""
@@ -146,6 +188,15 @@ class Hal:
 
     def pin(self, number):
         return self._machine.Pin(number)
+
+    def chip_celsius(self):
+        """The chip's own temperature in degrees C: some degrees above the air around it, and good to some."""
+        if self._rp2:
+            # RP2040 data sheet, section 4.9.5: 27 degrees at 0.706 V, 1.721 mV less for each degree more; in 10 uV.
+            return 27 - (self._machine.ADC(4).read_u16() * 3300 // 65535 * 100 - 70600) // 172
+        import esp32  # pyright: ignore[reportMissingImports]  # rp2 went above
+
+        return esp32.mcu_temperature()
 
     def adc_mv(self, facts):
         """read() of the millivolts at an ADC pin."""

@@ -2,6 +2,7 @@
 
 boot LIFE SEQ INDEX CAUSE    at each start, wake or reboot: the next numbers
 taken LIFE INDEX TIME        a record is safely on flash
+changed LIFE INDEX           a lamp's level change is, without its moment: that is for the settlement alone
 event LIFE INDEX CODE STATE  an event is, as kerbwire.events numbers them
 sent KIND SEQ                a frame has left
 committed SEQ                the gateway has committed the records of that report

@@ -54,6 +54,11 @@ class Lamp:
         self._facts = Facts()
         self._facts.has_sensor = has_sensor
 
+    @property
+    def high(self):
+        """Percent while somebody is there: of the calendar, and of the traffic. What a wave asks of neighbours."""
+        return self._facts.high
+
     def sense(self, lux, now_s):
         """lux: at the photocell, or a special value. now_s: monotonic."""
         self.cell.sample(lux, self.ramp.level, now_s)

@@ -21,6 +21,7 @@ TOLERANCE_PERCENT = 5  # of the span, beyond either end of it: waste on the rim 
 ELSEWHERE_PERCENT = 15  # below the floor by so much it is not the bin that is seen
 NEAR_PERCENT = 40  # of full_mm: nearer than that hangs a bag or water, not waste
 NOT_UPRIGHT_DEG = 25
+LEAST_ALIKE = 3
 SPECIALS = (NOT_FITTED, NO_ECHO, FAULT)
 
 _SOUND_MM_S = 331300  # speed of sound in dry air at 0 degC
@@ -46,6 +47,13 @@ def posture(tilt_deg, lid_deg):
     if tilt_deg in SPECIALS or tilt_deg < min(lid_deg or 180, NOT_UPRIGHT_DEG):
         return 0
     return OPEN_LID if lid_deg and tilt_deg >= lid_deg else NOT_UPRIGHT
+
+
+def alike(readings):
+    """What each of a sample's readings is to the millimetre; None where they differ, as in the air, or are too few."""
+    if len(readings) < LEAST_ALIKE or min(readings) != max(readings) or readings[0] in SPECIALS:
+        return None
+    return readings[0]
 
 
 def agreed(readings, wanted, near_mm):

@@ -15,14 +15,16 @@ COVERED, DISAGREES = const(1), const(2)  # what is wrong with the photocell
 COVERED_S = const(2 * 3600)  # of full day that it called night
 DISAGREES_S = const(1800)  # of deep night that it called day
 AGREES_S = const(6 * 3600)  # by day and by night, until it is believed again
-LONGEST_NIGHT_S = const(20 * 3600)  # without a clock a cell that is dark for longer is covered
+LONGEST_DAY_S, LONGEST_NIGHT_S = const(23 * 3600), const(20 * 3600)  # where only the cell knows, more is a fault of it
 SHORTEST_NIGHT_S = const(1800)  # a shorter one teaches nothing
+DOUBT_S = const(2100)  # clouds move dusk and dawn by less from day to day
 TWILIGHT_S = const(7200)  # a storm's dusk comes no earlier, and beyond it night and day are certain
 LEARNT_DAYS = const(40)  # for so long the learnt night is believed
 MARGIN_S, MARGIN_DAY_S = const(600), const(180)  # on either side of it, and more for each day: towards light
 
 _WRONG = (COVERED, DISAGREES)  # by day, by night
 _LIMIT_S = (COVERED_S, DISAGREES_S)
+_LONGEST = (DISAGREES, LONGEST_DAY_S), (COVERED, LONGEST_NIGHT_S)  # of light, of dark
 _HIGH_SUN = const(3425)  # sine of a height of 6 degrees, in 1 / 2^15: full day under any cloud
 _DEEP_NIGHT = const(-6813)  # of -12 degrees: past nautical twilight
 _TWILIGHT = const(1143), const(-3425)  # of 2 and -6 degrees: in between a believed photocell knows better
@@ -47,6 +49,8 @@ class Night:
         self._odd_s = [0, 0]  # by how long the cell contradicts full day, and deep night
         self._right_s = [0, 0]
         self._seen_s = None
+        self._since_s = 0  # of the cell's verdict when it was last looked at
+        self._flipped = False  # it changed since the look before
         self._dusk_s = None  # monotonic second of the last dusk that a rung above `learnt` saw
         self._night_s = None  # how long the night before it was
 
@@ -63,12 +67,15 @@ class Night:
         elif self._switched:
             self.source, self.is_night = SUPPLY, True
         elif self._believes_cell():
-            self.source, self.is_night = CELL, self.cell.is_dark
+            # One that sees day well within the learnt night may see a light: until that is certain, light.
+            self.source, self.is_night = CELL, self.cell.is_dark or self._learnt(now_s, -DOUBT_S) is True
         else:
             learnt = self._learnt(now_s)
             self.source, self.is_night = (UNKNOWN, True) if learnt is None else (LEARNT, learnt)
-        if self.is_night != before and self.source in (SUN, CELL):
-            self._learn(now_s)
+        if self.source == SUN and self.is_night != before:
+            self._learn(now_s, self.is_night)
+        elif self.source == CELL and self._flipped and self._certain(now_s, None) is None:
+            self._learn(now_s, self.cell.is_dark)
         return self.is_night
 
     def _height(self, utc_s):
@@ -83,10 +90,16 @@ class Night:
         span_s = 0 if self._seen_s is None else now_s - self._seen_s
         self._seen_s = now_s
         is_dark = self.cell.is_dark
+        self._flipped = is_dark is not None and self.cell.since_s != self._since_s
         if is_dark is None:
             return
-        if height is None and is_dark and now_s - self.cell.since_s >= LONGEST_NIGHT_S:
-            self.faults |= COVERED
+        if height is None:
+            fault, longest_s = _LONGEST[is_dark]
+            if now_s - self.cell.since_s >= longest_s:
+                self.faults |= fault
+            elif self._flipped and self._learnt(now_s) is None:
+                self.faults = 0  # it saw night or day come, and nothing is known against it
+        self._since_s = self.cell.since_s
         part = self._certain(now_s, height)
         if part is None:
             return
@@ -108,11 +121,9 @@ class Night:
         outer, inner = self._learnt(now_s, TWILIGHT_S), self._learnt(now_s, -TWILIGHT_S)
         return outer if outer == inner else None
 
-    def _learn(self, now_s):
-        """Take a dusk or a dawn as it was. A photocell's, far from what was learnt, is a storm or a fault."""
-        if self.source == CELL and self._certain(now_s, None) is not None:
-            return
-        if self.is_night:
+    def _learn(self, now_s, is_dusk):
+        """Take a dusk or a dawn as it was. The caller leaves out a photocell's, far from what was learnt: a storm."""
+        if is_dusk:
             self._dusk_s = now_s
         elif self._dusk_s is not None:
             night_s = (now_s - self._dusk_s) % astro.DAY_S

@@ -3,16 +3,20 @@
 What has to survive lies on flash before it counts; what only saves work lies in retained memory.
 """
 
-import gc
-import sys
-
-from kerbnode import config, flash, hal, heat, identity, retained
+from kerbnode import brief, flash, hal, heat, identity, retained, wake
+from kerbnode.chunks import shown
 from kerbnode.clock import Clock, next_due_ms, next_wake_s, sleep_ms
 from kerbnode.counters import HALF, LOST, Counters
-from kerbnode.events import FAST, SENSOR_FAULT, Judge
+from kerbnode.events import FAST, Judge
+from kerbnode.modules import let_go
 from kerbnode.outbox import Outbox
 from kerbnode.pace import Pace
-from kerbwire.channels import BATTERY, FILL, QUALITY, RAW, TEMPERATURE, TROUBLE
+from kerbnode.slots import TRIAL_SILENCES, Slots
+from kerbwire.channels import FILL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 DAY_S = 86400
 MAX_CHECKS = 3  # in a row; then the next sample decides
@@ -21,19 +25,28 @@ SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
 SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
 SAFE_SLEEP_S = 3600
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
+CONFIG = "kerbnode.config"
+SPEAKING = ("kerbnode.report", "kerbnode.orders", "kerbnode.log")
+DRIVERS = "kerbnode.drivers."
+SAMPLING = ("kerbnode.sampling", "kerbnode.sensors", "kerbnode.selftest", DRIVERS)  # modules, as files and as sources
 
 
 class Node:
-    """One wake of a bin node. folder: where identity, configuration, counters and outbox lie."""
+    """One long wake of a bin node. folder: where identity, configuration, counters and outbox lie. settings: if a short
+    wake has begun, and they are known and not on trial."""
 
-    def __init__(self, board_hal, board, journal, folder):
+    def __init__(self, board_hal, board, journal, folder, settings: "Any" = None):
         self._hal = board_hal
         self._board = board
         self._journal = journal
         self._folder = folder
         self.identity = identity.read(folder + "/identity.cbor")
-        self._slots = config.Slots(folder)
-        self.settings, self._complaints = self._settings_of(self._slots.patch)
+        self._slots: "Any" = None  # of a configuration that has proved itself they are read when one comes
+        self.settings, self._complaints = settings, []
+        if not settings:
+            self._slots = Slots(folder)
+            self.settings, self._complaints = self._settings_of(self._slots.patch)
+            let_go(CONFIG)
         self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
         self.outbox = Outbox(folder + "/outbox", self.settings["outbox_segments"], self.counters.declare_gap)
         self._exchange = None
@@ -41,17 +54,17 @@ class Node:
         self._ranger_noise = 0
         self._restarts = False
 
-    def cycle(self, state, crashes=0):
-        """From wake to sleep. state: what was retained, or None. Returns ms to sleep, with the state retained; or 0,
-        where the board is to be reset."""
+    def cycle(self, state, crashes=0, sample=None):
+        """From wake to sleep. state: what was retained, or None. sample: one that this wake has taken already. Returns
+        ms to sleep, with the state retained; or 0, where the board is to be reset."""
         self._hal.start_watchdog()
         failures = crashes
         if state is None:
             failures = max(crashes, self._failures(crashes))
-            if failures and self._slots.trial:
+            if failures and self._on_trial():
                 self._roll_back()
         safe = failures >= SAFE_FAILURES and failures % SAFE_TRY
-        state, is_boot = self._begin(state, crashes)
+        state, is_boot = self._begin(state, crashes, sample)
         self.clock = Clock(self._hal.ticks_ms, self._hal.ticks_diff, state.uptime_s, state.utc_s or None, state.ppm)
         if self.outbox.told:
             self.clock.synced_s, self.clock.ppm = self.outbox.told[1:]
@@ -59,9 +72,12 @@ class Node:
             state.spent, state.day, state.level, state.wait_intervals, state.unanswered, self.settings["ack_timeout_ms"]
         )
         self.pace.begin(self.clock.local_ms() // 1000 // DAY_S, state.flags & retained.SAMPLE)
-        self.judge = Judge(self.settings)
-        self.judge.unpack(self.outbox.judge())
-        self.judge.unpack(state.heat if not is_boot else b"")
+        if sample:
+            self.judge = sample.judge
+        else:
+            self.judge = Judge(self.settings)
+            self.judge.unpack(self.outbox.judge())
+            self.judge.unpack(state.heat if not is_boot else b"")
         self._hello_due = bool(state.flags & retained.HELLO)
         self._event_waits = bool(state.flags & retained.EVENT)
         if is_boot:
@@ -72,7 +88,7 @@ class Node:
             exchange.orders()
             exchange.tell(0)
             self._exchange = exchange = None
-            _unload("kerbnode.report")
+            let_go(SPEAKING)
         sampled_ms = None
         if safe:
             if failures == SAFE_FAILURES:
@@ -81,23 +97,41 @@ class Node:
             self._report()
         else:
             sampled_ms = self.clock.uptime_ms()
-            self._hal.feed()
-            self._take(is_boot, state.flags & retained.SAMPLE)
-            self._hal.feed()
+            if sample:
+                sampled_ms = sample.uptime_ms
+                self._have(sample, True)
+            else:
+                self._hal.feed()
+                self._take(is_boot, state.flags & retained.SAMPLE)
+                self._hal.feed()
             self._report()
         if self._exchange:
             self._exchange.orders()
             self._exchange.tell(self._ranger_noise)
-        if self._slots.trial and self.pace.level >= config.TRIAL_SILENCES:
+        if self._on_trial() and self.pace.level >= TRIAL_SILENCES:
             self._roll_back()
         self.outbox.save()
         self._journal.save(self._folder, self._when())
-        heat.write(self._folder, self.settings)
+        self._brief(safe)
         if is_boot and not safe:
             flash.replace(self._folder + "/good", self.counters.boot_count)
         if self._restarts:
             return 0
         return self._end(state, sampled_ms, safe)
+
+    def _brief(self, safe):
+        """Tell the short wakes that follow what they have to know."""
+        counters, outbox, settings = self.counters, self.outbox, self.settings
+        index = counters.next_index
+        plain = counters.confirmed and not counters.gaps and not self._on_trial() and not safe
+        tail = outbox.tail() if plain else None
+        due = [index + settings[name] - outbox.pending(settings[name]) for name in ("report_records", "soon_records")]
+        since_s, fill = self._oldest()
+        brief.keep(
+            self._folder, settings, counters.life, counters.generation & 0xFFFF,
+            counters.seq_limit, counters.index_limit, counters.boot_count, brief.NONE if tail is None else tail, due[0],
+            due[1], since_s, fill,
+        )  # fmt: skip
 
     def _failures(self, crashes):
         """Boots since the last that got as far as its sleep; 0 before the first."""
@@ -113,9 +147,19 @@ class Node:
         self.settings = self._settings_of(self._slots.patch)[0]
 
     def _settings_of(self, patch):
+        from kerbnode import config
+
         return config.read(self._folder + "/config.json", patch)
 
-    def _begin(self, state, crashes) -> "tuple[retained.State, bool]":
+    def _digest(self):
+        from kerbnode import config
+
+        return config.digest(self.settings)
+
+    def _on_trial(self):
+        return self._slots is not None and self._slots.trial
+
+    def _begin(self, state, crashes, sample) -> "tuple[retained.State, bool]":
         """(state, whether this is a reboot): open counters and outbox, and say so on the console."""
         counters = self.counters
         counters.open(crashes)
@@ -140,51 +184,44 @@ class Node:
             cause = hal.SOFT
         self._cause = cause
         say = self._journal.keep if is_boot else self._journal.line
-        say("boot", self._life(), counters.next_seq, counters.next_index, hal.CAUSES[cause])
+        if is_boot or not sample:  # else it is said already
+            say("boot", shown(counters.life), counters.next_seq, counters.next_index, hal.CAUSES[cause])
         return state, is_boot  # pyright: ignore[reportReturnType]  # without one it is a reboot
 
     def _take(self, is_boot, is_record):
         """Sample and judge; keep what happened, and the record where one is due."""
-        from kerbnode.sensors import Sensors
+        from kerbnode.sampling import take
 
         now_s = self._now_s()
-        new_day = now_s // DAY_S != (now_s - self.settings["interval_s"]) // DAY_S
-        sensors = Sensors(self._hal, self._board["sensors"])
-        values = sensors.sample(self.settings, is_boot or (new_day and is_record))
-        self._ranger_noise = sensors.noise
-        get = values.get
-        happened = self.judge.sample(
-            now_s, get(FILL), sensors.distance_mm, get(TEMPERATURE), sensors.tilt_deg, get(QUALITY, 0),
-            _mv(get(BATTERY)),
+        taken = take(
+            self._hal, self._board, self._journal, self.judge, self.settings, self.clock.local_ms, now_s, is_boot,
+            is_record,
         )  # fmt: skip
-        if self.judge.days_left is not None:
-            self._journal.note("battery low:", self.judge.days_left, "days left")
-        events = []
-        for code, state, evidence in happened:
-            if code == SENSOR_FAULT:
-                evidence[TROUBLE], evidence[RAW] = sensors.troubles[0] if sensors.troubles else (None, None)
-            shown = {channel: evidence[channel] for channel in evidence if evidence[channel] is not None}
-            events.append(self.judge.on_wire(code, state) + (shown,))
-        self._keep(events, values if is_record else None)
+        self._have(wake.Sample(now_s, self.judge, taken), is_record)
 
-    def _keep(self, events, values):
+    def _have(self, sample, is_record):
+        self._ranger_noise = sample.noise
+        if not sample.is_kept:
+            self._keep(sample.events, sample.values if is_record else None, sample.now_s)
+
+    def _keep(self, events, values, now_s=0):
         """Keep events, and the record of these values, on flash: all of it or nothing."""
         utc_s = self.clock.utc()
         boot = self.counters.boot_count if utc_s is None else 0
         exact_s = self.clock.uptime() if utc_s is None else utc_s
         judge = self.judge.pack()[FAST:]
-        items = [] if values is None else [[self._now_s(), boot, values, judge]]
-        items += [[exact_s, boot, shown, code, severity, state, judge] for code, severity, state, shown in events]
+        items = [] if values is None else [[now_s, boot, values, judge]]
+        items += [[exact_s, boot, evidence, code, severity, state, judge] for code, severity, state, evidence in events]
         if not items:
             return
         dropped = self.outbox.dropped
         index = self.counters.take_index(len(items))
         self.outbox.append(index, *items)
         if values is not None:
-            self._journal.line("taken", self._life(), index, items[0][0])
+            self._journal.line("taken", shown(self.counters.life), index, items[0][0])
             index += 1
         for code, _, state, _ in events:
-            self._journal.keep("event", self._life(), index, code, state)
+            self._journal.keep("event", shown(self.counters.life), index, code, state)
             self._event_waits = True
             index += 1
         if self.outbox.dropped > dropped:
@@ -214,7 +251,7 @@ class Node:
             wanted = 1  # the radio is on: what waits goes along
         if outbox.pending(wanted) >= wanted and not self._open_exchange().reports(wanted):
             return
-        if self._slots.trial and self._exchange:
+        if self._on_trial() and self._exchange:
             self._slots.prove()
 
     def _fills_up(self):
@@ -222,14 +259,13 @@ class Node:
         settings = self.settings
         if not settings["forecast_h"] or self.outbox.pending(settings["soon_records"]) < settings["soon_records"]:
             return False
-        first = self.outbox.next_run(1)
-        now = self.judge.level
-        if not first or now is None or now >= settings["full_percent"]:
-            return False
-        before, passed_s = first[0][3].get(FILL, -1), self._now_s() - first[0][1]
-        if before < 0 or passed_s <= 0:
-            return False
-        return now + (now - before) * settings["forecast_h"] * 3600 // passed_s >= settings["full_percent"]
+        since_s, fill = self._oldest()
+        return wake.rises(settings, self.judge.level, fill, self._now_s() - since_s)
+
+    def _oldest(self):
+        """(time, fill or -1) of the oldest record that waits; (brief.NONE, -1) without one."""
+        run = self.outbox.next_run(1)
+        return (run[0][1], max(-1, run[0][3].get(FILL, -1))) if run else (brief.NONE, -1)
 
     def _say_hello(self, is_boot):
         self._hello_due = not self._open_exchange().hello(is_boot)
@@ -248,7 +284,7 @@ class Node:
 
     def _open_exchange(self):
         if not self._exchange:
-            _unload("kerbnode.sensors", "kerbnode.drivers.")
+            self._let_go_of_sampling()
             from kerbnode.exchange import Exchange
             from kerbnode.link.serial import Serial
             from kerbwire.node_end import NodeEnd
@@ -271,7 +307,13 @@ class Node:
             )
         return self._exchange
 
+    def _let_go_of_sampling(self):
+        thermometer = self._board["sensors"].get("temperature") or {}
+        let_go(SAMPLING, DRIVERS + thermometer.get("driver", ""))  # that one all wakes have at hand
+
     def _make_hello(self, challenge):
+        config_hash = self._digest()
+        let_go(CONFIG)
         from kerbnode import __version__
         from kerbwire.channels import BIN
         from kerbwire.messages import Hello
@@ -283,7 +325,7 @@ class Node:
             bundle=flash.digest("/bundle.json")[:8],
             reset_cause=self._cause,
             boot_count=self.counters.boot_count,
-            config_hash=config.digest(self.settings),
+            config_hash=config_hash,
             next_index=self.counters.next_index,
             gaps=list(self.counters.gaps),
             challenge=challenge,
@@ -308,13 +350,21 @@ class Node:
             self._open_exchange().reports(1)
             return controls.APPLIED, held
 
+        def self_test():
+            root = self._folder.rsplit("/", 1)[0]
+            done = orders.self_test(self._hal, self._board, self.settings, self._journal, root)
+            self._let_go_of_sampling()
+            return done
+
         do = {
             controls.RESTART: restart,
             controls.SAMPLE: sample,
             controls.RESEND: resend,
             controls.IDENTIFY: lambda seconds: orders.blink(self._hal, self._board, seconds),
+            controls.SELF_TEST: self_test,
             controls.SEND_LOG: lambda *what: orders.send_log(self._folder, self._open_exchange().tell_once, *what),
         }
+        self._slots = self._slots or Slots(self._folder)
         version = self._slots.version
         result = orders.Orders(self._folder, self._slots, self._settings_of, do).take(
             message, self.clock.utc(), waited_s
@@ -335,11 +385,11 @@ class Node:
                 sampled_ms += now_ms - uptime_ms
             due_ms = next_due_ms(now_ms, self.settings["interval_s"] * 1000, sampled_ms)
             again = self._event_waits and self.pace.hurries(True)
-            if (self.judge.hurry or again or (self._hello_due and self._slots.trial)) and checks < MAX_CHECKS:
-                check_ms = now_ms + self.settings["check_s"] * 1000
+            if (self.judge.hurry or again or (self._hello_due and self._on_trial())) and checks < MAX_CHECKS:
+                check_ms = now_ms + min(self.settings["check_s"], self.judge.heat_s or DAY_S) * 1000
         if check_ms is not None or before.flags & retained.CHECK:
             checks = min(checks + 1, MAX_CHECKS)
-        heat_s = self.settings["heat_s"] if self._board["sensors"].get("temperature") and not safe else 0
+        heat_s = self.judge.heat_s if self._board["sensors"].get("temperature") and not safe else 0
         if check_ms is not None:  # which takes the temperature too, and comes as soon
             heat_s = 0
         wake_s, flag = next_wake_s(self._hal.sleep_span_ms, now_ms, due_ms, heat_s, check_ms)
@@ -363,22 +413,3 @@ class Node:
     def _when(self):
         utc_s = self.clock.utc()
         return "+%d" % self.clock.uptime() if utc_s is None else utc_s
-
-    def _life(self):
-        return "".join(["%02x" % byte for byte in self.counters.life])
-
-
-def _unload(*names):
-    """Let go of modules that have done their work in this wake: on a board, sampling and talking share the heap."""
-    if sys.implementation.name == "micropython":
-        for module in list(sys.modules):
-            if module.startswith(names):
-                parent, leaf = module.rsplit(".", 1)
-                del sys.modules[module]
-                if parent in sys.modules and hasattr(sys.modules[parent], leaf):
-                    delattr(sys.modules[parent], leaf)
-    gc.collect()  # what comes next finds the heap in one piece
-
-
-def _mv(volts_10mv):
-    return None if volts_10mv is None or volts_10mv < 0 else volts_10mv * 10

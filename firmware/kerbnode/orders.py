@@ -18,8 +18,9 @@ class Orders:
     settings_of(patch): the effective settings with a patch, and the complaints about it.
     """
 
-    def __init__(self, folder, slots, settings_of, do):
+    def __init__(self, folder, slots, settings_of, do, digest=config.digest):
         self._path = folder + "/commands"
+        self._digest = digest
         stored = flash.load(self._path)
         self._commands = Commands(stored if _is_stored(stored) else None)
         self._slots = slots
@@ -58,7 +59,7 @@ class Orders:
             return controls.REFUSED, self._slots.version
         patch = self._slots.patched(message.patch)
         settings, complaints = self._settings_of(patch)
-        if complaints or (message.digest and message.digest != config.digest(settings)):
+        if complaints or (message.digest and message.digest != self._digest(settings)):
             return controls.REFUSED, self._slots.version
         self._slots.put(message.version, patch)
         return controls.APPLIED, None
@@ -79,6 +80,20 @@ def blink(hal, facts, seconds):
             hal.feed()
     light(False)
     return controls.APPLIED, None
+
+
+def self_test(hal, board, settings, journal, root):
+    """Try all there is. The detail has a bit for each check that failed; the log says in words what did not pass."""
+    from kerbnode import selftest
+
+    failed = 0
+    for row in selftest.run(hal, hal, board, settings, root, True):
+        name, verdict = row["check"], row["verdict"]
+        if verdict != selftest.PASS:
+            journal.note("self-test:", name, verdict + ",", row["value"], "(" + row["cause"] + ")")
+        if verdict == selftest.FAIL:
+            failed |= 1 << (controls.CHECKS.index(name) if name in controls.CHECKS else controls.CHECK_OF_ELSE)
+    return controls.APPLIED, failed
 
 
 def send_log(folder, send, boot, first):

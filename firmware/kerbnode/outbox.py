@@ -3,24 +3,17 @@
     /node/outbox/LIFE/XXXXXXXX   a segment: at most 32 records with consecutive numbers from hexadecimal XXXXXXXX on
     /node/outbox/LIFE/state      what is acknowledged and what is in flight; losing it costs sends, never a record
 
-A segment is a row of chunks: length (2 bytes), CRC-32 (4), CBOR array. Of a record [time, boot, values, judge]; of an
-event, which has a number from the same counter, [time, boot, evidence, code, severity, state, judge]. boot is 0 where
-the time is UTC; judge is what kerbnode.events was left with. What does not check out ends its segment.
-firmware/OUTBOX.md has the laws.
+What lies in a segment: kerbnode.chunks. What does not check out ends its segment. firmware/OUTBOX.md has the laws.
 """
 
-from binascii import crc32
-
 from kerbnode import flash
+from kerbnode.chunks import HEAD, SEGMENT_RECORDS, chunk, scan, shown
 from kerbwire import cbor
 from kerbwire.flights import Flights
 
-SEGMENT_RECORDS = 32  # 512 bytes to 1 KB; what that wears: firmware/OUTBOX.md
-MAX_RECORD = 96  # bytes of one record's CBOR: a whole segment fits flash.MAX_FILE
 EVENT = 7  # items of an event's array
 MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
 
-_HEAD = 6
 _STATE = "state"
 
 
@@ -53,7 +46,7 @@ class Outbox:
     def open(self, life):
         """Find the records of this life; remove those of any other. Returns the number after the newest record."""
         flash.make_folder(self._root)
-        name = _hex(life)
+        name = shown(life)
         for other in flash.names(self._root):
             if other != name:
                 self._remove_other(self._root + "/" + other)
@@ -65,7 +58,7 @@ class Outbox:
         if self._segments:
             first = self._segments[-1]
             data = flash.read(self._path(first))
-            count, size = _scan(data or b"")
+            count, size = scan(data or b"")
             if data is not None:
                 self._sizes[first] = count
                 self._tail_end = first + count if size == len(data) and count < SEGMENT_RECORDS else None
@@ -77,23 +70,22 @@ class Outbox:
 
         index only rises, so nothing is appended to a torn tail.
         """
-        chunk = b""
-        for item in items:
-            body = cbor.encode(item)
-            if len(body) > MAX_RECORD:
-                raise ValueError("record over %d bytes" % MAX_RECORD)
-            chunk += len(body).to_bytes(2, "big") + crc32(body).to_bytes(4, "big") + body
+        chunks = b"".join([chunk(item) for item in items])
         fresh = self._tail_end != index or index + len(items) - self._segments[-1] > SEGMENT_RECORDS
         if fresh:
             while len(self._segments) >= self._capacity:
                 self._make_room()
-        segment = index if fresh else self._segments[-1]
+        first = index if fresh else self._segments[-1]
         self._cached = (None, b"")
-        flash.append(self._path(segment), chunk, fresh)
+        flash.append(self._path(first), chunks, fresh)
         if fresh:
             self._segments.append(index)
         self._tail_end = index + len(items)
-        self._sizes[segment] = self._tail_end - segment
+        self._sizes[first] = self._tail_end - first
+
+    def tail(self):
+        """First number of the segment that takes the next record, or None where that begins a new one."""
+        return None if self._tail_end is None else self._segments[-1]
 
     def pending(self, limit):
         """How many records are not acknowledged, counted up to limit."""
@@ -269,7 +261,7 @@ class Outbox:
 
     def _size(self, segment):
         if segment not in self._sizes:
-            self._sizes[segment] = _scan(flash.read(self._path(segment)) or b"")[0]
+            self._sizes[segment] = scan(flash.read(self._path(segment)) or b"")[0]
         return self._sizes[segment]
 
     def _settle_end(self, segment, after):
@@ -286,7 +278,7 @@ class Outbox:
     def _examine(self, segment, after):
         """(records that check out, or None if it cannot be read now; the number after the last that it may hold)"""
         data = flash.read(self._path(segment))
-        count, size = _scan(data or b"")
+        count, size = scan(data or b"")
         if data and count and size == len(data):
             return count, segment + count
         end = segment + SEGMENT_RECORDS
@@ -299,8 +291,8 @@ class Outbox:
         data = self._cached[1]
         at = 0
         for _ in range(place):
-            at += _HEAD + (data[at] << 8 | data[at + 1])
-        return cbor.decode(data[at + _HEAD : at + _HEAD + (data[at] << 8 | data[at + 1])])
+            at += HEAD + (data[at] << 8 | data[at + 1])
+        return cbor.decode(data[at + HEAD : at + HEAD + (data[at] << 8 | data[at + 1])])
 
     def _make_room(self):
         """Remove the oldest segment that is all acknowledged; else the oldest, its waiting records declared a gap."""
@@ -321,7 +313,7 @@ class Outbox:
 
     def _remove_other(self, path):
         for first in _segment_names(path):
-            self.stale += _scan(flash.read(path + "/" + _name(first)) or b"")[0]
+            self.stale += scan(flash.read(path + "/" + _name(first)) or b"")[0]
         flash.remove_tree(path)
 
     def _load_state(self):
@@ -350,27 +342,8 @@ class Outbox:
         self._changed = True
 
 
-def _scan(data):
-    """(how many chunks check out from the start on, where they end)"""
-    count = at = 0
-    while count < SEGMENT_RECORDS and at + _HEAD <= len(data):
-        size = data[at] << 8 | data[at + 1]
-        end = at + _HEAD + size
-        if not 0 < size <= MAX_RECORD or end > len(data):  # a tail of zeros would check out as an empty chunk
-            break
-        if crc32(data[at + _HEAD : end]) != int.from_bytes(data[at + 2 : at + _HEAD], "big"):
-            break
-        count += 1
-        at = end
-    return count, at
-
-
 def _name(first):
     return "%08x" % first
-
-
-def _hex(life):
-    return "".join(["%02x" % byte for byte in life])
 
 
 def _segment_names(path):

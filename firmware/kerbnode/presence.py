@@ -36,9 +36,9 @@ class Presence:
         if self.is_present:
             self._present_ms += now_ms - self._tick_ms
         self._tick_ms = now_ms
-        self.is_present = active
+        was_present, self.is_present = self.is_present, active
         if active:
-            if self._last_ms is None or now_ms - self._last_ms > MERGE_MS:
+            if not was_present and (self._last_ms is None or now_ms - self._last_ms > MERGE_MS):
                 self.passages += 1
                 self._tonight += 1
                 self._since_ms = now_ms

@@ -1,9 +1,9 @@
-"""The self-test: each thing that a node needs, tried once, on the board, with its program stopped.
+"""The self-test: each thing that a node needs, tried once, on the board, with its program stopped or at its command.
 
     mpremote exec "import kerbnode.selftest; kerbnode.selftest.main()"      prints the rows as one line of JSON
 
 A row is {"check", "verdict": "pass", "fail" or "skip", "value", "limit", "cause"}, all texts. A check that raises has
-failed, and its error is the value: one broken part hides no other. Loaded by tools only, never by the program.
+failed, and its error is the value: one broken part hides no other. Loaded for this alone.
 """
 
 import os
@@ -39,11 +39,9 @@ CLOCK_STEP_MS = 2100  # two ticks of a clock that counts whole seconds
 CLOCK_SLACK_MS = 1100  # its granularity, and what the test itself takes
 LOAD_MS = 500  # how long the ranger draws from the cells
 PROOF = bytes(range(256)) * 2
-LISTEN_MS = 1200  # a radar speaks ten times a second
-METER_ASKS = b"\x58\xaa"  # BL0942: read all, address 0
-METER_SAYS = 23
 
 
+_STILL = "not one millimetre varied in two tries, as of a part that is stuck: hold a hand before it and test again"
 PASS, FAIL, SKIP = "pass", "fail", "skip"
 
 _ADVICE = {
@@ -73,29 +71,44 @@ def main():
     print(json.dumps(run(time, hal.Hal(machine, time, os.urandom, board), board, settings)))
 
 
-def run(time, board_hal, board, settings, root=""):
-    """The rows of a board. time: the module. root: what stands before each path."""
+def run(time, board_hal, board, settings, root="", speaks=False):
+    """The rows of a board. time: the module. root: what stands before each path. speaks: its link is in use, and left
+    alone."""
     rows = []
+    _check(rows, board_hal, "firmware", _firmware, root)
+    _check(rows, board_hal, "flash", _flash, root, settings)
+    _check(rows, board_hal, "identity", _identity, root)
+    _check(rows, board_hal, "clock", _clock, time, board_hal)
+    if board.get("role") == "lamp":
+        from kerbnode import selftest_lamp
 
-    def check(name, test, *arguments):
-        try:
-            verdict, value, limit, cause = test(*arguments)
-        except Exception as error:  # a broken part may raise anything, and the next one is to be tried too
-            verdict, value, limit = FAIL, "%s: %s" % (type(error).__name__, error), "no error"
-            cause = "the part does not answer as it should, or board.json names the wrong pins"
-        rows.append({"check": name, "verdict": verdict, "value": value, "limit": limit, "cause": cause})
-
-    check("firmware", _firmware, root)
-    check("flash", _flash, root, settings)
-    check("identity", _identity, root)
-    check("clock", _clock, time, board_hal)
-    for name in sorted(board["sensors"]):
-        facts = board["sensors"][name]
-        test = _TESTS.get(facts.get("driver", "divider"), _no_driver)
-        check(name, test, board_hal, facts, board["sensors"], settings)
-    check("link", _link, board_hal, board["link"])
-    check("radio", _radio)
+        rows += selftest_lamp.parts(board_hal, board["sensors"])
+    else:
+        rows += parts(board_hal, board["sensors"], settings)
+    if not speaks:
+        _check(rows, board_hal, "link", _link, board_hal, board["link"])
+    _check(rows, board_hal, "radio", _radio)
     return rows
+
+
+def parts(board_hal, fitted, settings):
+    """The rows of what is wired to a board: "sensors" of board.json."""
+    rows = []
+    for name in sorted(fitted):
+        facts = fitted[name]
+        test = _TESTS.get(facts.get("driver", "divider"), _no_driver)
+        _check(rows, board_hal, name, test, board_hal, facts, fitted, settings)
+    return rows
+
+
+def _check(rows, board_hal, name, test, *arguments):
+    board_hal.feed()
+    try:
+        verdict, value, limit, cause = test(*arguments)
+    except Exception as error:  # a broken part may raise anything, and the next one is to be tried too
+        verdict, value, limit = FAIL, "%s: %s" % (type(error).__name__, error), "no error"
+        cause = "the part does not answer as it should, or board.json names the wrong pins"
+    rows.append({"check": name, "verdict": verdict, "value": value, "limit": limit, "cause": cause})
 
 
 def _firmware(root):
@@ -159,12 +172,16 @@ def _clock(time, board_hal):
 
 
 def _distance(board_hal, facts, fitted, settings):
+    still_mm = None
     for _ in range(2):  # two stray echoes on one side are chance, and would not come twice
         sensors, values, named = _sample(board_hal, {"distance": facts}, settings, AT_DISTANCE)
         echoes = sorted([reading for reading in sensors.readings if reading != NO_ECHO])
         quarter = len(echoes) // 4
         spread_mm = echoes[-1 - quarter] - echoes[quarter] if echoes else 0
-        if named or (len(echoes) >= LEAST_ECHOES and spread_mm <= MAX_SPREAD_MM):
+        if sensors.still_mm is not None and sensors.still_mm == still_mm:
+            return SKIP, "stuck, or very still, raw %d" % still_mm, "echoes that vary", _STILL
+        still_mm = sensors.still_mm
+        if named or (len(echoes) >= LEAST_ECHOES and spread_mm <= MAX_SPREAD_MM and still_mm is None):
             break
     limit = "%d echoes, spread %d mm" % (LEAST_ECHOES, MAX_SPREAD_MM)
     if named:
@@ -179,8 +196,6 @@ def _distance(board_hal, facts, fitted, settings):
         return FAIL, words % len(echoes), limit, "nothing in its range, or a dirty face: point it at a wall"
     if spread_mm > MAX_SPREAD_MM:
         return FAIL, value, limit, "it moves, or sees an edge: fix it, and point it at a flat wall"
-    if echoes[0] == echoes[-1]:
-        return PASS, value + ": a part that is stuck shows the same, so hold a hand before it", limit, ""
     return PASS, value, limit, ""
 
 
@@ -249,46 +264,6 @@ def _on_i2c(board_hal, facts, fitted, settings):
     return FAIL, others + " answers", limit, "not wired, no pull-ups, or its address pin is set the other way"
 
 
-def _level(board_hal, facts, fitted, settings):
-    pins = board_hal.machine.Pin
-    level = pins(facts["pin"], pins.IN).value()
-    seen = "someone" if level == facts["active"] else "nobody"
-    return PASS, seen, "a level at GPIO %d" % facts["pin"], ""
-
-
-def _radar(board_hal, facts, fitted, settings):
-    uart = board_hal.uart(facts, 256)
-    board_hal.sleep_ms(LISTEN_MS)
-    heard = uart.any()
-    if heard:
-        return PASS, "%d bytes" % heard, "it speaks", ""
-    return FAIL, "silent", "it speaks", "no power, or TX and RX swapped"
-
-
-def _meter(board_hal, facts, fitted, settings):
-    uart = board_hal.uart(facts, 64)
-    uart.write(METER_ASKS)
-    board_hal.sleep_ms(LISTEN_MS)
-    heard, limit = uart.any(), "%d bytes" % METER_SAYS
-    if heard >= METER_SAYS:
-        return PASS, "%d bytes" % heard, limit, ""
-    return FAIL, "%d bytes" % heard, limit, "no mains at the meter, or its isolated line is not wired"
-
-
-def _dimmer(board_hal, facts, fitted, settings):
-    """Half light, then full light, which it is left at: nobody is left in the dark."""
-    output = board_hal.machine.PWM(board_hal.pin(facts["pin"]), freq=facts["frequency_hz"], duty_u16=32768)
-    board_hal.sleep_ms(500)
-    half = output.duty_u16()
-    output.duty_u16(65535 if facts["full_light_duty"] else 0)
-    limit = "%d Hz, half duty" % facts["frequency_hz"]
-    value = "%d Hz, duty %d %%" % (output.freq(), (half * 100 + 32768) // 65536)
-    off_hz = abs(output.freq() - facts["frequency_hz"])
-    if abs(half - 32768) > 656 or off_hz * 100 > facts["frequency_hz"]:
-        return FAIL, value, limit, "the pin cannot make this signal: see boards/WIRING.md"
-    return PASS, value, limit, ""
-
-
 def _no_driver(board_hal, facts, fitted, settings):
     return SKIP, facts.get("driver", "no driver"), "", "this firmware does not test it: look at it by hand"
 
@@ -315,6 +290,5 @@ def _radio():
 
 _TESTS = {
     "a02yyuw": _distance, "jsn_sr04t": _distance, "vl53l1x": _distance, "ds18b20": _temperature, "divider": _battery,
-    "lis3dh": _tilt, "veml7700": _on_i2c,
-    "bh1750": _on_i2c, "level": _level, "ld2410": _radar, "bl0942": _meter, "pwm": _dimmer,
+    "lis3dh": _tilt,
 }  # fmt: skip

@@ -1,6 +1,7 @@
 """A bin's sensors as board.json names them, and one sample of all of them."""
 
-from kerbnode.level import level, posture
+from kerbnode import drivers
+from kerbnode.level import alike, level, posture
 from kerbwire.channels import (
     AT_BATTERY,
     AT_DISTANCE,
@@ -31,7 +32,8 @@ class Sensors:
 
     Of the last sample: distance_mm and tilt_deg, or special values; moved: the accelerometer was knocked or tipped
     since the sample before; battery_mv: before the load, at its begin and end, or empty; troubles: (TROUBLE, RAW) of
-    each part that is at fault, the ranger's first; noise: bytes that were no reading, of a ranger on a UART.
+    each part that is at fault, the ranger's first; noise: bytes that were no reading, of a ranger on a UART; still_mm:
+    what each of its echoes was, to the millimetre, or None where they differ, as they do in the air.
     """
 
     def __init__(self, hal, facts):
@@ -51,6 +53,7 @@ class Sensors:
         self.battery_mv = []
         self.distance_mm = self.tilt_deg = fill = half_c = rough_half_c = NOT_FITTED
         self.troubles = []
+        self.still_mm = None
         flags = 0
         self._volts = with_battery and drivers.get("battery")
         self._note_volts()  # first of all: the board's own draw is a load already
@@ -78,6 +81,7 @@ class Sensors:
             ranger = drivers["distance"]
             reference_c = self._facts["distance"].get("reference_c", ranger.REFERENCE_C)
             self.readings = readings
+            self.still_mm = alike(readings)
             fill, self.distance_mm, flags = level(
                 readings, half_c, reference_c, ranger.NEAREST_MM, flags | more, settings
             )
@@ -152,6 +156,6 @@ class Sensors:
 def _driver(name, slot):
     """The module of a driver. ValueError for one that this firmware does not have."""
     try:
-        return __import__("kerbnode.drivers." + name, None, None, (name,))
+        return drivers.find(name)
     except ImportError:
         raise ValueError("board.json: no driver %s for %s" % (name, slot))

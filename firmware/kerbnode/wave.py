@@ -10,42 +10,56 @@ from kerbwire.waves import BOTH, DOWNWARDS, UPWARDS, Wave
 
 AHEAD = const(2)  # columns lit before somebody comes there
 EVERY_MS = const(2000)  # nothing is told or relayed sooner than this after the last time
-AGAIN_MS = const(10000)  # a presence that lasts is told again: well within the time that a wave holds
+AGAIN_MS = const(15000)  # a presence that lasts is told again: well within the time that a wave holds
 LINK_MS = const(40000)  # a neighbour's wave and one's own presence within this are the same walker
 MAX_DECI_MPS = const(600)
 
 
 class Waves:
-    """chain: (members below, members above), each the nearest first. spacing_dm: between columns, decimetres."""
+    """chain: (members below, members above), each the nearest first. spacing_dm: between columns, decimetres.
 
-    def __init__(self, below, above, spacing_dm, level, lifetime_s, hops=0):
+    level: what neighbours are asked for; its owner sets it to its own of the hour. seen_ms: of the last presence here.
+    """
+
+    def __init__(self, below, above, spacing_dm, level, lifetime_s, hops=0, ahead=AHEAD):
+        self.level = level
+        self.seen_ms = None
         self._sides = (below, above)
         self._spacing_dm = spacing_dm
-        self._level = level
         self._lifetime_s = lifetime_s
         self._hops = hops
+        self._ahead = ahead
         self._told_ms = None
-        self._seen_ms = None
+        self._told = None  # the wave told then
         self._relayed_ms = None
-        self._heard = [None, None]  # when the nearest on each side last saw somebody
+        self._heard = [None, None]  # when the nearest on each side last saw somebody come this way
 
     def seen(self, now_ms):
-        """Somebody is at this column: the wave to send now, or None. now_ms: monotonic, never wraps."""
-        is_new = self._seen_ms is None or now_ms - self._seen_ms > EVERY_MS
-        self._seen_ms = now_ms
+        """Somebody is at this column: the wave to send now, or None. Asked at each tick; now_ms never wraps."""
+        is_new = self.seen_ms is None or now_ms - self.seen_ms > EVERY_MS
+        self.seen_ms = now_ms
         if self._told_ms is not None and now_ms - self._told_ms < (EVERY_MS if is_new else AGAIN_MS):
             return None
-        self._told_ms = now_ms
         direction, speed = BOTH, 0
-        below, above = self._heard
-        if below is not None and (above is None or above < below) and now_ms - below <= LINK_MS:
-            direction, speed = UPWARDS, self._speed(now_ms - below)
-        elif above is not None and (below is None or below < above) and now_ms - above <= LINK_MS:
-            direction, speed = DOWNWARDS, self._speed(now_ms - above)
+        below_ms, above_ms = [None if at is None or now_ms - at > LINK_MS else now_ms - at for at in self._heard]
+        if above_ms is None and below_ms is not None:
+            direction, speed = UPWARDS, self._speed(below_ms)
+        elif below_ms is None and above_ms is not None:
+            direction, speed = DOWNWARDS, self._speed(above_ms)
+        told = self._told if self._told is not None and now_ms - self._told_ms < AGAIN_MS else None
+        if told is not None and told.level >= self.level and told.direction in (BOTH, direction):
+            return None  # it still holds
         lifetime_s = self._lifetime_s
-        if speed:  # a known walker needs no more than twice the way to the last column that is lit
-            lifetime_s = min(lifetime_s, 2 * AHEAD * self._spacing_dm // speed + 2)
-        return Wave(self._level, 0, direction, speed, lifetime_s)
+        if speed:  # a known walker needs no more than twice the way to the last column; it holds until it is told again
+            needed_s = max(2 * self._ahead * self._spacing_dm // speed, AGAIN_MS // 1000) + 2
+            lifetime_s = min(lifetime_s, needed_s)
+        self._told_ms = now_ms
+        self._told = Wave(self.level, 0, direction, speed, lifetime_s)
+        return self._told
+
+    def again_ms(self):
+        """When a presence that lasts is told again; None before the first."""
+        return None if self._told_ms is None else self._told_ms + AGAIN_MS
 
     def heard(self, member, wave, now_ms):
         """A neighbour's wave: (whether to light up, the wave to pass on or None)."""
@@ -55,11 +69,13 @@ class Waves:
                 break
         else:
             return False, None
+        # From below, light goes up: a wave that only goes down is not for a column above it.
+        if wave.direction == (DOWNWARDS if side == 0 else UPWARDS):
+            return False, None
         place = members.index(member) + wave.hop  # 0: the next column
         if place == 0:
             self._heard[side] = now_ms
-        # From below, light goes up: a wave that only goes down is not for a column above it.
-        if place >= AHEAD or wave.direction == (DOWNWARDS if side == 0 else UPWARDS):
+        if place >= self._ahead:
             return False, None
         onward = None
         if wave.hop < self._hops and (self._relayed_ms is None or now_ms - self._relayed_ms >= EVERY_MS):

@@ -37,8 +37,11 @@ QUALITY_FLAGS = {
 
 # Values of TROUBLE: slot << 4 | reason. RAW beside it is what the part said, as the reason tells.
 AT_DISTANCE, AT_TEMPERATURE, AT_TILT, AT_BATTERY = 0, 16, 32, 48
+AT_PRESENCE, AT_LIGHT, AT_METER, AT_DIMMER, AT_RELAY = 64, 80, 96, 112, 128
 SILENT, GARBLED, WRONG_PART, STUCK, LATE, OUT_OF_RANGE, NO_CONVERSION, PASSIVATED = 1, 2, 3, 4, 5, 6, 7, 8
-PART_SLOTS = ("distance", "temperature", "tilt", "battery")
+PART_SLOTS = (
+    "distance", "temperature", "tilt", "battery", "presence", "light", "meter", "dimmer", "relay",
+)  # fmt: skip
 PART_REASONS = {
     SILENT: "silent",  # raw: 0, or the bus's error number
     GARBLED: "garbled",  # raw: bytes that were no reading
@@ -102,8 +105,8 @@ CHANNELS = {
         (BATTERY, "battery", "V", 1, 100, 0, 2000, (BIN,), HOLD),
         (TILT, "tilt", "deg", 1, 1, 0, 180, (BIN, LAMP), HOLD),
         (QUALITY, "quality", "flags", 1, 1, 0, 65535, (BIN, LAMP), RANK),
-        (TROUBLE, "trouble", "code", 1, 1, 0, 255, (BIN,), HOLD),  # of events only, as the next
-        (RAW, "raw", "code", 1, 1, 0, 65535, (BIN,), HOLD),
+        (TROUBLE, "trouble", "code", 1, 1, 0, 255, (BIN, LAMP), HOLD),  # of events only, as the next
+        (RAW, "raw", "code", 1, 1, 0, 65535, (BIN, LAMP), HOLD),
         (LEVEL, "level", "%", 1, 1, 0, 100, (LAMP,), RANK),
         (POWER, "power", "W", 1, 10, 0, 20000, (LAMP,), WATTS),
         (ENERGY, "energy", "Wh", 1, 1, 0, (1 << 31) - 8, (LAMP,), WATT_HOURS),

@@ -46,8 +46,21 @@ OPERATIONS: "dict[int, tuple[tuple[int, int], ...]]" = {
     SEND_LOG: ((0, INT_HIGH), (0, INT_HIGH)),  # boot, first line
 }
 
+# What a self-test tries: the bits of the detail of its result, set where a check has failed. A row keeps its place.
+CHECKS = (
+    "firmware", "flash", "identity", "clock", "battery", "distance", "temperature", "tilt", "link", "radio",
+    "presence", "light", "meter", "dimmer", "relay",
+)  # fmt: skip
+CHECK_OF_ELSE = 30  # the bit of a check that has no row here
+
 APPLIED, REFUSED, EXPIRED, INTERRUPTED, UNSUPPORTED, FAILED, SUPERSEDED = 0, 1, 2, 3, 4, 5, 6
 STATUSES = ("applied", "refused", "expired", "interrupted", "unsupported", "failed", "superseded")
+
+
+def failed_checks(detail: int) -> "list[str]":
+    """The checks of a self-test that have failed, in words."""
+    names = [name for bit, name in enumerate(CHECKS) if detail >> bit & 1]
+    return names + ["another"] * (detail >> CHECK_OF_ELSE & 1)
 
 
 class Command(Message):

@@ -66,8 +66,8 @@ CHANNELS = {
     c.TILT: Row(_to("3429/1", "Float", "rad", *_PI), (_MEASURED, _MEASURED), None),
     # Of no other vocabulary; anything but 0 marks the measurement for special treatment.
     c.QUALITY: Row(None, (_to("DeviceMeasurement.outlier"), _to("DeviceMeasurement.outlier")), None),
-    c.TROUBLE: Row(None, (_MEASURED,), None),
-    c.RAW: Row(None, (_MEASURED,), None),
+    c.TROUBLE: Row(None, (_MEASURED, _MEASURED), None),
+    c.RAW: Row(None, (_MEASURED, _MEASURED), None),
     c.LEVEL: Row(
         _to("3416/3", "Integer", "/100"),
         (_to("Streetlight.illuminanceLevel", denominator=100),),

@@ -122,7 +122,7 @@ class Event(Message):
         return out.to_bytes()
 
     @classmethod
-    def unpack(cls, body: bytes) -> "Event":
+    def from_body(cls, body: bytes) -> "Event":
         """The event of a body. WireError."""
         if len(body) > MAX_BODY:
             raise WireError(TOO_LONG, "event")

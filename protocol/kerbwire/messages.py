@@ -50,7 +50,7 @@ _NONE = 256  # above every byte
 __all__ = [
     "ACK", "BROWN_OUT", "CHALLENGE", "DEEP_SLEEP", "HARD", "HELLO", "MAX_ACKED", "MAX_GAPS", "MAX_MESSAGE", "POWER_ON",
     "PROTOCOL_VERSION", "REPORT", "RESET_CAUSES", "SOFT", "WATCHDOG",
-    "Ack", "Challenge", "Hello", "Record", "Report", "Unknown", "decode", "encode", "fit", "is_short",
+    "Ack", "Challenge", "Hello", "Record", "Report", "Unknown", "decode", "decode_down", "encode", "fit", "is_short",
 ]  # fmt: skip
 
 
@@ -70,7 +70,7 @@ class Message:
         raise WireError(TYPE, "no such message")
 
     @classmethod
-    def unpack(cls, body: bytes) -> "Message":
+    def from_body(cls, body: bytes) -> "Message":
         """The message of a body that is no map. WireError."""
         raise WireError(TYPE, "message body")
 
@@ -224,12 +224,12 @@ def decode(data: bytes, space: int, near: "tuple[int, int] | None" = None) -> "A
 
     near: of a report, as in columns.decode. WireError and nothing else for any other bytes.
     """
-    kind = data[1] if len(data) > 2 and data[0] == _PAIR else MAX_KIND + 1
-    if kind > MAX_KIND:
-        _refuse(data)
+    if space == DOWN:
+        return decode_down(data)
+    kind = _kind(data)
     cls: "Any" = None
-    if space == (UP if kind < 8 else DOWN if kind < 16 else GROUP):
-        cls = Report if kind == REPORT else _classes.get(kind) or class_of(kind)
+    if space == (UP if kind < 8 else GROUP if kind >= 16 else DOWN):
+        cls = Report if kind == REPORT else _remembered(kind)
     if cls is not None and cls.ROWS:
         return _message(cls, data)
     body = cbor.decode(data)[1]
@@ -244,7 +244,19 @@ def decode(data: bytes, space: int, near: "tuple[int, int] | None" = None) -> "A
         if body[0] == columns.PLAIN:
             report.coder = columns.PLAIN
         return report
-    return cls.unpack(body)
+    return cls.from_body(body)
+
+
+def decode_down(data: bytes) -> "Any":
+    """As `decode` in the space DOWN, whose bodies are all maps: what a node reads, without what only a gateway does."""
+    kind = _kind(data)
+    cls: "Any" = Ack if kind == ACK else Challenge if kind == CHALLENGE else None
+    if cls is None and 8 <= kind < WAVE:
+        cls = _class_down(kind)
+    if cls is not None:
+        return _message(cls, data)
+    cbor.decode(data)
+    return Unknown(kind)
 
 
 def fit(
@@ -268,40 +280,66 @@ def is_short(data: bytes) -> bool:
     return data[:2] == b"\x82\x01" and columns.is_short(data[head:])
 
 
-def _refuse(data: bytes) -> None:
-    """WireError for bytes that are no [kind, body]: their first fault."""
+def _kind(data: bytes) -> int:
+    """The kind of what begins as a message. WireError: the first fault of bytes that are no [kind, body]."""
+    if len(data) > 2 and data[0] == _PAIR and data[1] <= MAX_KIND:
+        return data[1]
     pair = cbor.decode(data)
     if not cbor.is_array(pair) or len(pair) != 2:
         raise WireError(TYPE, "a message is [kind, body]")
-    check(pair[0], UINT, 0, MAX_KIND, "kind")
+    return check(pair[0], UINT, 0, MAX_KIND, "kind")
 
 
 def class_of(kind: int) -> "Any":
     """The class of a kind, or None: unknown here, or left out of this bundle."""
+    if kind in _classes:
+        return _classes[kind]
     name = MODULES.get(kind)
-    found: "Any" = ()
     try:  # in words, not by __import__, and each by its own name: so a bundle's builder sees what is loaded from here
         if name == "events":
             from kerbwire.events import MESSAGES as of_events
 
-            found = of_events
-        elif name == "controls":
-            from kerbwire.controls import MESSAGES as of_controls
-
-            found = of_controls
-        elif name == "updates":
-            from kerbwire.updates import MESSAGES as of_updates
-
-            found = of_updates
-        elif name == "waves":
+            return _found(of_events, kind)
+        if name == "waves":
             from kerbwire.waves import MESSAGES as of_waves
 
-            found = of_waves
+            return _found(of_waves, kind)
     except ImportError:
         return None
-    for cls in found:
-        _classes[cls.KIND] = cls
-    return _classes.get(kind)
+    return _class_down(kind)
+
+
+def _class_down(kind: int) -> "Any":
+    """As `class_of`, of the modules that have kinds of the space DOWN."""
+    name = MODULES.get(kind)
+    try:
+        if name == "controls":
+            from kerbwire.controls import MESSAGES as of_controls
+
+            return _found(of_controls, kind)
+        if name == "updates":
+            from kerbwire.updates import MESSAGES as of_updates
+
+            return _found(of_updates, kind)
+    except ImportError:
+        pass
+    return None
+
+
+def _found(classes: "tuple[Any, ...]", kind: int) -> "Any":
+    for cls in classes:
+        if kind == cls.KIND:
+            return cls
+    return None
+
+
+def _remembered(kind: int) -> "Any":
+    cls = _classes.get(kind)
+    if cls is None:
+        cls = class_of(kind)
+        if cls is not None:
+            _classes[kind] = cls
+    return cls
 
 
 def _body(message: "Any") -> "dict[int, Any]":

@@ -92,7 +92,7 @@ class NodeEnd:
         except WireError:
             return self._refuse(UNSEALED)
         try:
-            message = messages.decode(body, frames.DOWN)
+            message = messages.decode_down(body)
         except WireError:
             return self._refuse(DAMAGED)
         echo: "int | None" = getattr(message, "echo", None)

@@ -126,6 +126,8 @@ def _get_set(bits: BitReader, usual: int, times: "list[int]") -> "list[dict[int,
     if usual >= len(SETS):
         raise WireError(UNSUPPORTED, "channels")
     every, first = SETS[usual]
+    if len(times) == 1:
+        return [{ident: _get_raw(bits, CHANNELS[ident]) for ident in every + first}]
     known: "dict[int, list[int]]" = {}
     columns = [_get_column(bits, CHANNELS[ident], len(times), times, known) for ident in every]
     if len(columns) == 3:  # a bin's: most of what a gateway reads
@@ -243,7 +245,8 @@ def _raw(channel: Channel, code: int) -> int:
 
 def _get_raw(bits: BitReader, channel: Channel) -> int:
     """A value on its own."""
-    return _raw(channel, _get_one(bits, channel))
+    width = channel.width
+    return _raw(channel, bits.get(width) if width <= 16 else _get_one(bits, channel))
 
 
 def _get_one(bits: BitReader, channel: Channel) -> int:

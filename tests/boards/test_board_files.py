@@ -113,7 +113,8 @@ def test_a_lamp_is_isolated_from_the_mains_and_says_how():
     for name in boards.names():
         role = boards.load(name).roles["lamp"]
         mains = {slot for slot, part in role.parts.items() if part.mains}
-        assert mains and set(role.isolation) == {"supply", *mains}
+        zero_cross = {"zero_cross"} & set(role.sensors.get("relay", {}))
+        assert mains and set(role.isolation) == {"supply", *mains, *zero_cross}
         assert all(entry.rated_v >= 3000 and entry.creepage_um >= 8000 for entry in role.isolation.values())
 
 

@@ -20,9 +20,11 @@ ONLY = {
     "esp32": {
         "machine.ADC.ATTN_11DB", "machine.ADC.atten", "machine.ADC.read_uv", "machine.DEEPSLEEP_RESET",
         "machine.HARD_RESET", "machine.RTC.memory", "machine.SOFT_RESET", "esp32", "esp32.WAKEUP_ANY_HIGH",
-        "esp32.wake_on_gpio",
+        "esp32.wake_on_gpio", "esp32.RMT", "esp32.mcu_temperature",
     },
-    "rp2": {"machine.Pin.high", "machine.Pin.low", "machine.mem_backup"},
+    "rp2": {
+        "machine.Pin.high", "machine.Pin.low", "machine.mem_backup", "rp2", "rp2.PIO", "rp2.StateMachine", "rp2.asm_pio",
+    },
 }  # fmt: skip
 # What the firmware names although a port lacks it, and why that is no error: the branch that comes before it.
 GUARDED = {
@@ -30,6 +32,12 @@ GUARDED = {
     "esp32": "hal.wake_on and hal.deep_sleep ask for the port before they import it",
     "esp32.WAKEUP_ANY_HIGH": "as esp32",
     "esp32.wake_on_gpio": "as esp32",
+    "esp32.mcu_temperature": "hal.chip_celsius returns before it on rp2",
+    "esp32.RMT": "hal.dali asks for the port before it loads drivers.dali_rmt",
+    "rp2": "hal.dali asks for the port before it loads drivers.dali_pio",
+    "rp2.PIO": "as rp2",
+    "rp2.StateMachine": "as rp2",
+    "rp2.asm_pio": "as rp2",
     "machine.mem_backup": "hal asks retained.kind first, which is mem_backup on rp2 only",
 }
 

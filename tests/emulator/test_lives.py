@@ -166,7 +166,7 @@ if "go" not in os.listdir("/"):
 
 def test_a_hung_firmware_is_reset_by_its_watchdog(emulated_board):
     main = "import machine\nprint('cause', machine.reset_cause())\nmachine.WDT(timeout=2000)\nwhile True:\n    pass"
-    board = emulated_board("esp32_c3", files={"main.py": main.encode()}, stall_s=0.2)
+    board = emulated_board("esp32_c3", files={"main.py": main.encode()}, stall_s=1.5)
     board.start()
     board.world.resume()
     assert board.wait_line("cause 3")
@@ -174,7 +174,7 @@ def test_a_hung_firmware_is_reset_by_its_watchdog(emulated_board):
 
 
 def test_a_hung_firmware_without_a_watchdog_does_not_stop_the_others(emulated_board):
-    hung = emulated_board("esp32_c3", files={"main.py": b"while True:\n    pass"}, stall_s=0.2)
+    hung = emulated_board("esp32_c3", files={"main.py": b"while True:\n    pass"}, stall_s=1.5)
     other = emulated_board("pico_w", files={"main.py": DEEPSLEEP.encode()})
     hung.start()
     other.start()
@@ -275,4 +275,4 @@ def test_a_board_stops_at_whatever_moment_after_its_start(name):
             begun = time.monotonic()
             board.stop()
             assert not board.alive and board.failure is None
-            assert time.monotonic() - begun < 5
+            assert time.monotonic() - begun < 9  # a request that nobody heeds takes ten

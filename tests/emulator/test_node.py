@@ -1,8 +1,9 @@
 """The bin firmware on emulated boards: the whole way from a bundle to a day of records."""
 
-import time
+from statistics import median
 
 import pytest
+from cpu_time import spent_s
 
 from kerbtools import boards
 from kerbtools.emulator import Board, Identity, World
@@ -23,7 +24,7 @@ def test_a_node_lives_through_a_day(emulated_board, name):
 
 
 def test_a_wake_is_cheap():
-    """Held to a wake that does nothing, on the same machine in the same minute."""
+    """In CPU time, held to that of a wake that does nothing; each is an interpreter that ends with its wake."""
     with World(seed=1, paused=True) as one, World(seed=1, paused=True) as other:
         node = Board(one, "esp32_c3", identity=Identity(node=7, secret=bytes(16)), config=HOURLY)
         bare = Board(other, "esp32_c3", files={"main.py": ASLEEP})
@@ -32,8 +33,8 @@ def test_a_wake_is_cheap():
             board.start()
         for _ in range(24):
             for board, taken in spans.items():
-                began = time.monotonic()
+                began = spent_s()
                 board.world.advance(3600)
-                taken.append(time.monotonic() - began)
+                taken.append(spent_s() - began)
     assert node.wakes in (23, 24) and bare.wakes in (23, 24)
-    assert min(spans[node]) < 4 * min(spans[bare])  # the quickest, since other tests may share the machine
+    assert median(spans[node]) < 4 * median(spans[bare])

@@ -1,7 +1,10 @@
 """The pytest plugin as another project uses it."""
 
-import subprocess
-import sys
+import pytest
+
+from kerbtools.emulator import Board, World
+
+pytest_plugins = ["pytester"]
 
 PROJECT = """
 def test_a_board_of_ones_own(world, emulated_board):
@@ -29,9 +32,24 @@ def test_a_failing_emulator_fails_the_test(emulated_board):
 """
 
 
-def test_another_project_uses_the_fixtures_by_naming_the_plugin(tmp_path):
-    (tmp_path / "test_own.py").write_text(PROJECT)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "kerbtools.emulator.pytest_plugin"]
-    done = subprocess.run([*command, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True, timeout=90)
-    assert "3 passed, 1 error" in done.stdout, done.stdout + done.stderr
-    assert "ZeroDivisionError" in done.stdout
+def test_another_project_uses_the_fixtures_by_naming_the_plugin(pytester):
+    pytester.makepyfile(PROJECT)
+    done = pytester.runpytest_subprocess("-p", "kerbtools.emulator.pytest_plugin", timeout=90)
+    done.assert_outcomes(passed=3, errors=1, warnings=0)
+    done.stdout.fnmatch_lines(["*ERROR at teardown of test_a_failing_emulator_fails_the_test*", "E*ZeroDivisionError*"])
+
+
+def test_a_failing_emulator_is_told_when_the_world_ends_and_hides_no_other_error():
+    def fail(world):
+        board = Board(world, "esp32_c3", files={"main.py": b"import time\ntime.sleep(5)"})
+        board.start()
+        board.hardware.next_event_us = lambda now_us: 1 / 0
+        world.advance(1)
+        board.wait_off()
+        assert isinstance(board.failure, ZeroDivisionError)
+
+    with pytest.raises(ZeroDivisionError), World(seed=1, paused=True) as world:
+        fail(world)
+    with pytest.raises(KeyError), World(seed=1, paused=True) as world:
+        fail(world)
+        raise KeyError

@@ -252,7 +252,7 @@ def test_a_wiped_flash_is_a_new_life():
     board = Board(settings='{"report_records": 1}')
     board.start()
     first = board.lines[1][1]
-    for slot in ("/counters.0", "/counters.1"):
+    for slot in ("/counters.0", "/counters.1", "/plan"):
         os.remove(board.folder + slot)
     board.start()
     assert "records of an earlier life" in " ".join(board.lines[1])
@@ -411,12 +411,27 @@ def test_the_watchdog_is_fed_at_least_once_a_listen_window_or_sample():
     assert 10000 <= board.machine.longest_unfed_ms <= 11000
 
 
-def test_a_watchdog_is_no_longer_than_the_port_can():
-    facts = dict(BOARD)
-    facts["watchdog"] = {"longest_ms": 8388, "in_deepsleep": False}
-    board = Board(facts)
-    board.start()
+def test_a_watchdog_that_is_short_and_counts_in_sleep_is_fed_in_waits_and_between_light_sleeps():
+    board = Board(PICO, settings='{"echo_timeout_ms": 10000, "ack_timeout_ms": 10000}')
+    board.gateway.deaf = 10**6
+    board.machine._echoes = lambda: b""
+    for _ in range(3):
+        board.start()
+        assert board.said("boot") and not [line for line in board.said("note") if line[1] == "crash"]
+        assert 110000 < board.machine.slept_ms <= 3600000  # a part at fault is looked at again soon
     assert board.machine.watchdog_ms == 8388
+    assert 7388 <= board.machine.longest_unfed_ms < 8388
+
+
+def test_waits_feed_a_short_watchdog_for_so_long_only_as_a_long_one_would_take():
+    time = Time()
+    machine = Machine(PICO, time, Gateway())
+    board_hal = hal.Hal(machine, time, None, PICO)
+    board_hal.start_watchdog()
+    for _ in range(100):
+        board_hal.sleep_ms(1000)
+    machine.feed()
+    assert 100000 - hal.WATCHDOG_MS <= machine.longest_unfed_ms <= 100000 - hal.WATCHDOG_MS + 1000
 
 
 def test_a_full_outbox_is_told():

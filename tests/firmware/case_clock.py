@@ -159,7 +159,11 @@ def test_the_next_wake_is_the_first_of_what_is_due():
     for now_s, heat_s, check_ms, wanted in (
         (noon, 0, None, (noon + 3600, SAMPLE)),
         (noon, 120, None, (noon + 120, 0)),
-        (noon + 3450, 120, None, (noon + 3600, SAMPLE)),  # a look right before the sample would tell nothing new
+        (noon + 121, 120, None, (noon + 240, 0)),
+        (noon + 230, 120, None, (noon + 360, 0)),  # it was a little early, and has just looked
+        (noon + 3361, 120, None, (noon + 3480, 0)),
+        (noon + 3482, 120, None, (noon + 3600, SAMPLE)),
+        (noon + 3410, 500, None, (noon + 3600, SAMPLE)),  # a look right before the sample would tell nothing new
         (noon, 0, noon * 1000 + 120400, (noon + 120, CHECK)),
         (noon + 3550, 0, noon * 1000 + 3670000, (noon + 3600, SAMPLE)),
     ):  # fmt: skip

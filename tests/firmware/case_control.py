@@ -102,8 +102,9 @@ def test_no_state_is_dark_at_night_but_by_a_person_or_a_policy():
     for bits in range(1 << 8):
         made.is_night, made.by_sun, made.knows_time, made.exempt = [bool(bits >> i & 1) for i in range(4)]
         made.has_sensor, made.sensor_works, made.is_present, made.holds = [bool(bits >> i & 1) for i in range(4, 8)]
-        for code in range(3 * 3 * 2 * 2 * 2 * 2):
+        for code in range(2 * 3 * 3 * 2 * 2 * 2 * 2):
             rest = code
+            rest, made.emergency = rest // 2, (None, 0)[rest % 2]
             rest, made.operator = rest // 3, levels[rest % 3]
             rest, made.scheduled = rest // 3, levels[rest % 3]
             rest, made.high = rest // 2, few[rest % 2]
@@ -115,8 +116,10 @@ def test_no_state_is_dark_at_night_but_by_a_person_or_a_policy():
             if made.is_night and not level:
                 dark += 1
                 by_policy = made.knows_time and not made.exempt and not made.high and not made.low
-                assert made.operator == 0 or (by_policy and not made.scheduled), (STATES[state], bits, code)
+                by_person = made.emergency == 0 or made.operator == 0
+                assert by_person or (by_policy and not made.scheduled), (STATES[state], bits, code)
+                assert state == (EMERGENCY if made.emergency == 0 else OPERATOR if by_person else DARK), (bits, code)
             if not made.is_night and level:
                 lit += 1
                 assert made.operator or (made.raised and not made.by_sun), (STATES[state], bits, code)
-    assert count == 36864 and dark and lit
+    assert count == 73728 and dark and lit

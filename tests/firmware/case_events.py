@@ -16,7 +16,22 @@ from kerbnode.events import (
     TILTED,
     Judge,
 )  # fmt: skip
-from kerbwire.channels import BATTERY, COVERED, FAULT, FAULTY_PART, FILL, NO_ECHO, NOT_FITTED, OPEN_LID, TEMPERATURE
+from kerbwire.channels import (
+    AT_DISTANCE,
+    BATTERY,
+    COVERED,
+    FAULT,
+    FAULTY_PART,
+    FILL,
+    NO_ECHO,
+    NOT_FITTED,
+    NOT_UPRIGHT,
+    OPEN_LID,
+    RAW,
+    STUCK,
+    TEMPERATURE,
+    TROUBLE,
+)  # fmt: skip
 from kerbwire.events import CODES
 
 SETTINGS = {row[0]: row[1] for row in config.SETTINGS}
@@ -135,9 +150,10 @@ def test_a_bin_that_lies_is_tilted_and_one_that_stands_elsewhere_has_moved():
 
 
 def test_a_fire_is_told_by_its_heat_and_by_its_rise():
-    for step_s in (120, 300):
+    for step_s, step_half_c in ((120, 14), (300, 30)):
         node = Bin(step_s)
-        for half_c in (40, 60, 80, 100, 120):  # 70 degC and a summer's day: 10 degC in two minutes is no day
+        for step in range(6):
+            half_c = 40 + step * step_half_c
             codes = node(half_c=half_c)
             if codes:
                 break
@@ -157,6 +173,41 @@ def test_the_temperature_alone_tells_it_from_its_five_bytes():
         assert other.pack()[events.FAST :] == Judge(SETTINGS).pack()[events.FAST :]
         kept = other.pack()
     assert [event[:2] for event in found] == [(FIRE, RAISED)]
+
+
+def test_it_looks_again_soon_while_it_warms_up_and_no_more_when_it_does_not():
+    node = Bin(120)
+    for half_c, wanted in ((40, 120), (47, 120), (48, 30), (50, 120), (58, 30)):
+        node(half_c=half_c)
+        assert node.judge.heat_s == wanted, half_c
+    assert Judge(SETTINGS).heat_s == SETTINGS["heat_s"]
+
+
+def test_a_smoulder_is_told_by_looks_of_thirty_seconds_and_an_older_look_counts_for_less():
+    node = Bin(120)
+    node(half_c=40)
+    node(half_c=40)
+    node.step_s = 30
+    assert [node(half_c=half_c) for half_c in (48, 53, 58, 63)] == [[]] * 4
+    node.step_s = 3
+    assert node(half_c=64) == [] and node(half_c=64) == [(FIRE, RAISED)]
+    late = Bin(480)
+    assert late(half_c=40) == late(half_c=87) == late(half_c=87) == []  # 23.5 degC in eight minutes
+    late = Bin(480)
+    assert late(half_c=40) == late(half_c=90) == []
+    late.step_s = 3
+    assert late(half_c=90) == [(FIRE, RAISED)]
+
+
+def test_a_fire_that_goes_on_smouldering_stands_and_a_hot_day_ends_it():
+    node = Bin(120)
+    said = [node(half_c=half_c) for half_c in (40, 70, 70)]
+    assert said[2] == [(FIRE, RAISED)]
+    assert [event for _ in range(60) for event in node(half_c=70)] == []  # two hours, 15 degC above what was before
+    said = [event for _ in range(600) for event in node(half_c=70)]
+    assert said == [(FIRE, CLEARED)]
+    node(half_c=71)
+    assert node.judge.heat_s == 120
 
 
 def test_a_warm_day_and_a_lid_in_the_sun_are_no_fire():
@@ -194,6 +245,38 @@ def test_a_silent_part_is_a_fault_after_three_samples_and_a_deaf_one_after_twelv
         assert [(SENSOR_FAULT, RAISED)] in said and said.index([(SENSOR_FAULT, RAISED)]) == wanted - 1
         assert sum(map(len, said)) == 1
         assert [event for _ in range(3) for event in node()] == [(SENSOR_FAULT, CLEARED)]
+
+
+def test_a_ranger_that_never_varies_is_stuck_and_says_what_it_shows():
+    judge = Judge(SETTINGS)
+    said = []
+    for hour in range(60):
+        again = Judge(SETTINGS)
+        again.unpack(judge.pack())
+        judge = again
+        for code, state, evidence in judge.sample(hour * 3600, 50, 600, 20, 4, 0, None, 777):
+            said.append((hour, code, state, evidence.get(TROUBLE), evidence.get(RAW)))
+    assert said == [(49, SENSOR_FAULT, RAISED, AT_DISTANCE | STUCK, 777)] and judge.stuck
+    assert (
+        judge.sample(0, 95, 300, 20, 4, 0, None, 777) == [] == judge.sample(0, 95, 300, 20, 4, 0, None, 777)
+    )  # no full
+    assert [judge.sample(0, 50, 600, 20, 4, 0, None, None) for _ in range(3)][2][0][:2] == (SENSOR_FAULT, CLEARED)
+    assert not judge.stuck
+    for hour in range(200):  # a very still bin, and one echo a day that is otherwise
+        assert judge.sample(hour * 3600, 50, 600, 20, 4, 0, None, None if hour % 24 == 0 else 777) == []
+
+
+def test_a_tilt_over_that_changes_nothing_counts_for_a_day():
+    judge = Judge(SETTINGS)
+    for hour in range(2):
+        judge.sample(hour, 50, 600, 20, 4, 0, None, 777)
+        judge.sample(hour, NO_ECHO, 600, 20, 100, NOT_UPRIGHT, None, 777)
+        assert judge.sample(hour, 50, 600, 20, 4, 0, None, 777) == []
+    assert judge.stuck
+    judge = Judge(SETTINGS)
+    for hour in range(9):  # one that lies is not tipped again and again
+        judge.sample(hour, NO_ECHO, 600, 20, 100, NOT_UPRIGHT, None, 777)
+    assert not judge.stuck
 
 
 def test_a_low_battery_lasts_days_and_passivation_or_frost_does_not():

@@ -80,6 +80,38 @@ def test_a_cell_that_sees_day_by_night_is_left_too():
     assert ladder.source == LEARNT and nights[12 * 60]
 
 
+def test_a_cell_in_a_light_is_not_followed_far_into_the_learnt_night():
+    cell, ladder = made()
+    run(ladder, cell, 48, 0, NOON)
+    nights = run(ladder, cell, 24, 48 * HOUR, lux=500)  # neither clock nor truth
+    dusk = nights.index(True)
+    assert 6 * 60 <= dusk <= 7 * 60 and all(nights[dusk : 18 * 60])
+    assert ladder.faults & night.DISAGREES
+
+
+def test_a_cell_in_a_light_and_nothing_else_is_left_within_a_day():
+    cell, ladder = made(place=(None, None))
+    nights = run(ladder, cell, 48, lux=500)
+    assert nights.index(True) == night.LONGEST_DAY_S // 60 and ladder.source == UNKNOWN
+    nights = run(ladder, cell, 48, 48 * HOUR)  # mended: it sees a dusk and a dawn
+    assert not ladder.faults and ladder.source == CELL and not nights[24 * 60] and nights[36 * 60]
+
+
+def test_a_dusk_that_a_storm_made_early_is_learnt_anew_the_next_day():
+    cell, ladder = made(place=(None, None))
+    run(ladder, cell, 48)
+    nights = []
+    for minute in range(72 * 60):  # the first dusk comes 100 minutes early
+        now_s = 48 * HOUR + minute * 60
+        is_storm = 6 * 60 - 100 <= minute < 6 * 60
+        cell.sample(1 if is_storm else daylight(NOON + now_s), 0, now_s)
+        nights.append(ladder.decide(now_s, None))
+    dusks = [minute - 6 * 60 for minute in range(1, len(nights)) if nights[minute] and not nights[minute - 1]]
+    assert -100 <= dusks[0] <= -95
+    assert dusks[1] >= 24 * 60 - 60 and 48 * 60 <= dusks[2] <= 48 * 60 + 2  # half an hour of doubt once, and no more
+    assert not ladder.faults
+
+
 def test_a_cell_that_agrees_again_is_believed_again():
     cell, ladder = made()
     run(ladder, cell, 24, 0, NOON, lux=0)

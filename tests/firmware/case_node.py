@@ -6,7 +6,7 @@ import sys
 from case_app import Board
 from rig import BOARD, PICO, UTC, Gateway, read, write
 
-from kerbnode import config, heat, log, pace
+from kerbnode import brief, config, log, pace
 from kerbnode.node import MAX_CHECKS, SAFE_FAILURES, SAFE_TRY
 from kerbwire import controls, messages
 from kerbwire.channels import FAULT, FILL, TEMPERATURE
@@ -163,11 +163,28 @@ def test_law_6_a_command_is_obeyed_once_and_answered_each_time():
     assert board.gateway.trouble == []
 
 
+def test_a_self_test_by_command_says_which_checks_failed_and_the_log_why():
+    board = bin_of("tested", report_records=1)
+    told(board, 2)
+    board.gateway.asks = [order(1, controls.SELF_TEST)]
+    board.start()
+    assert board.gateway.results == [(1, controls.APPLIED, 1)]  # a rig has no bundle.json
+    assert controls.failed_checks(1) == ["firmware"]
+    assert ["self-test:", "firmware", "fail,"] in [line[1:4] for line in board.said("note")]
+    board.machine._echoes = lambda: b""
+    board.gateway.asks = [order(2, controls.SELF_TEST)]
+    board.start()
+    ((_, status, detail),) = board.gateway.results[1:]
+    assert status == controls.APPLIED and controls.failed_checks(detail) == ["firmware", "distance"]
+    assert ["self-test:", "distance", "fail,", "silent,", "raw", "0"] in [line[1:7] for line in board.said("note")]
+    assert controls.failed_checks(1 << controls.CHECK_OF_ELSE) == ["another"]
+
+
 def test_a_command_after_its_expiry_an_unknown_one_and_more_than_one():
     board = bin_of("many", report_records=1)
     told(board, 2)
     late = Command(0, 1, controls.SAMPLE, [], UTC, 86400)
-    board.gateway.asks = [late, order(2, 60, 5), order(3, controls.IDENTIFY, 2), order(4, controls.SELF_TEST)]
+    board.gateway.asks = [late, order(2, 60, 5), order(3, controls.IDENTIFY, 2), order(4, controls.RELEASE)]
     board.start()
     assert [status for _, status, _ in board.gateway.results] == [
         controls.EXPIRED, controls.UNSUPPORTED, controls.UNSUPPORTED, controls.UNSUPPORTED,
@@ -366,7 +383,7 @@ def test_between_samples_a_wake_takes_the_temperature_and_writes_nothing():
     for facts in (BOARD, PICO):
         board = warm(facts["port"], facts)
         board.start()
-        files = {name: read(board.folder + "/" + name) for name in ("counters.0", "counters.1", "heat")}
+        files = {name: read(board.folder + "/" + name) for name in ("counters.0", "counters.1", "brief", "plan")}
         wakes = 0
         while True:
             board.start()
@@ -394,14 +411,22 @@ def test_a_fire_is_told_within_five_minutes():
         assert told(board, 2) == [(FIRE, 2)]
 
 
-def test_the_file_for_such_wakes_follows_the_settings_and_may_be_lost():
+def test_the_files_for_short_wakes_follow_the_node_and_may_be_lost():
     board = warm("file")
     board.start()
-    assert heat.read(board.folder)["heat_s"] == 120
-    write(board.folder + "/heat", b'{"heat_s"')
-    board.start()
-    assert heat.read(board.folder)["heat_s"] == 120 and board.said("boot")[0][4] == "deep_sleep"
-    assert not board.said("taken")  # it looked at all, and kept to the plan
+    assert brief.settings(board.folder) == config.parse("{}")[0]
+    known = read(board.folder + "/brief"), read(board.folder + "/plan")
+    for name in ("brief", "plan"):
+        for damage in (known[0][:-1], b"", known[0][:4] + b"{}", bytes(40)):
+            write(board.folder + "/" + name, damage)
+            for _ in range(40):
+                board.start()
+                assert board.said("boot")[0][4] == "deep_sleep" if board.said("boot") else name == "plan"
+                assert not board.said("note")
+                if (read(board.folder + "/brief"), read(board.folder + "/plan"))[name == "plan"] != damage:
+                    break
+            assert brief.settings(board.folder)["heat_s"] == 120 and brief.plan(board.folder)
+    assert board.gateway.trouble == []
 
 
 def test_a_pin_that_wakes_the_board_is_a_sample_at_once_and_the_clock_stays_right():

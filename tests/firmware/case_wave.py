@@ -31,6 +31,44 @@ def test_direction_and_speed_come_from_the_column_before():
     assert (told.direction, told.speed) == (DOWNWARDS, 50)
 
 
+def test_somebody_from_either_side_is_told_both_ways():
+    walker = column(10)
+    walker.heard(9, column(9).seen(0), 0)
+    walker.heard(11, column(11).seen(5000), 5000)
+    assert walker.seen(25000).direction == BOTH
+
+
+def test_a_walker_who_goes_away_is_not_taken_for_one_who_comes():
+    behind = column(10)
+    assert behind.heard(11, Wave(60, 0, UPWARDS, 14, 20), 0) == (False, None)
+    assert behind.seen(5000).direction == BOTH
+
+
+def test_a_wave_that_still_holds_is_not_told_again_but_one_for_another_level_or_way_is():
+    street = column(10)
+    street.heard(9, column(9).seen(0), 0)
+    assert street.seen(5000).direction == UPWARDS
+    assert street.seen(9000) is None  # the next walker the same way
+    street.level = 100
+    assert street.seen(12000).level == 100
+    street.heard(11, column(11).seen(13000), 13000)
+    assert street.seen(15000).direction == BOTH
+    assert street.again_ms() == 15000 + wave.AGAIN_MS
+
+
+def test_a_wave_holds_until_it_may_be_told_again_however_fast_somebody_seems():
+    street = Waves([9, 8], [11, 12], SPACING_DM, 60, 40)
+    street.heard(9, column(9).seen(0), 0)
+    told = street.seen(500)
+    assert told.speed == 600 and told.lifetime * 1000 > wave.AGAIN_MS
+
+
+def test_one_column_ahead_is_one():
+    told = Wave(60, 0, BOTH, 0, 20)
+    near, far = (Waves([place - 1, place - 2], [place + 1], SPACING_DM, 60, 20, 0, 1) for place in (11, 12))
+    assert near.heard(10, told, 0)[0] and not far.heard(10, told, 0)[0]
+
+
 def test_a_lasting_presence_is_told_again_and_not_at_every_tick():
     sensor = column(10)
     told = [now_ms for now_ms in range(0, 30000, 100) if sensor.seen(now_ms)]

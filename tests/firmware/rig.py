@@ -74,6 +74,9 @@ class Time:
     def ticks_ms(self):
         return self.now_ms & 0x3FFFFFFF
 
+    def ticks_add(self, ticks, delta):
+        return ticks + delta & 0x3FFFFFFF
+
     def ticks_diff(self, end, start):
         return (end - start + 0x20000000 & 0x3FFFFFFF) - 0x20000000
 
@@ -256,6 +259,9 @@ class Pin:
         self._levels[self._number] = level
 
 
+LONGEST_CONVERSION_MS = 750
+
+
 class Machine:
     """A board's `machine`: a ranger on UART 1, the air on UART 0, and the retained memory of its port."""
 
@@ -270,11 +276,13 @@ class Machine:
         self._backup = bytearray(28)
         self.memory = b""
         self.cause = 1
-        self.slept_ms = 0
+        self.slept_ms = self.naps_ms = 0  # naps: light sleeps between which a watchdog is fed
         self.range_mm = 800
+        self._frames = 0
         self.Pin = Pins()
         self.longest_unfed_ms = 0  # since the watchdog was started
         self.watchdog_ms = None
+        self._armed = False
         self.answers = b""
         if not self._rp2:
             self.HARD_RESET, self.DEEPSLEEP_RESET, self.SOFT_RESET = 2, 4, 5
@@ -293,6 +301,9 @@ class Machine:
         return self.cause
 
     def lightsleep(self, ms):
+        if self._armed:
+            assert ms < self.watchdog_ms
+            self.naps_ms += ms if ms > LONGEST_CONVERSION_MS else 0
         self._time.sleep_ms(ms)
 
     def reset(self):
@@ -300,7 +311,11 @@ class Machine:
         raise AsleepError
 
     def deepsleep(self, ms):
-        self.slept_ms = ms
+        if self._rp2 and self._armed:
+            assert ms < self.watchdog_ms
+        self.slept_ms = self.naps_ms + ms
+        self._time.now_ms -= self.naps_ms
+        self.naps_ms = 0
         raise AsleepError
 
     def power_off(self):
@@ -312,11 +327,13 @@ class Machine:
     def wake(self):
         """What the end of a deep sleep shows."""
         self.cause = 3 if self._rp2 else 4
+        self._armed = False
         self._time.rtc_s += (self._time.now_ms + (self.slept_ms or 0)) // 1000
         self._time.now_ms = 0
 
     def WDT(self, timeout):
         self.watchdog_ms = timeout
+        self._armed = True
         self._fed_ms = self._time.now_ms
         return self
 
@@ -330,7 +347,9 @@ class Machine:
         return Uart(self._take_answers, self._transmit)
 
     def _echoes(self):
-        high, low = self.range_mm >> 8, self.range_mm & 255
+        self._frames += 1
+        range_mm = self.range_mm + (self._frames % 5 == 0)  # no ranger is still to the millimetre
+        high, low = range_mm >> 8, range_mm & 255
         return bytes((0xFF, high, low, (0xFF + high + low) & 255))
 
     def _transmit(self, data):

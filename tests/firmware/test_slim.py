@@ -47,11 +47,11 @@ show("hello", lambda: messages.encode(hello))
 show("long", lambda: messages.encode(messages.Hello(0, "x" * 25, "0.2.0", bytes(8), 3, 12, bytes(8), 1)))
 ack = messages.encode(messages.Ack(20533, [20531, 20532, 20533], 1765540800, True))
 for cut in range(len(ack) + 1):
-    show(("ack", cut), lambda: messages.decode(ack[:cut], DOWN).committed)
+    show(("ack", cut), lambda: messages.decode_down(ack[:cut]).committed)
 challenge = messages.encode(messages.Challenge(5, bytes(8)))
-show("challenge", lambda: messages.decode(challenge, DOWN).challenge)
+show("challenge", lambda: messages.decode_down(challenge).challenge)
 for kind in range(8, 16):
-    show(("kind", kind), lambda: type(messages.decode(cbor.encode([kind, {}]), DOWN)).__name__)
+    show(("kind", kind), lambda: type(messages.decode_down(cbor.encode([kind, {}]))).__name__)
 end = NodeEnd(7, Identity(7, bytes(16), 1, "depot"), b"lifelife", iter(range(100, 200)).__next__, b"instance")
 for body in (messages.encode(hello), b"\\x82\\x01\\x41\\x00"):
     seq, sealed = end.seal(body, True)

@@ -79,20 +79,20 @@ def test_an_event_carries_eight_values():
         else:
             assert code(messages.encode, message) == errors.TOO_LONG
     eight = events.Event(1, 2, events.CRASH, 0, 0, {ident: c.CHANNELS[ident].low for ident in every[:8]}).pack()
-    assert len(events.Event.unpack(eight).values) == 8
+    assert len(events.Event.from_body(eight).values) == 8
     bits = int.from_bytes(eight, "big")
     used = 8 * len(eight)
     while bits & 1 == 0 and used > 8 * len(eight) - 7:
         bits >>= 1
         used -= 1
-    assert code(events.Event.unpack, bytes(65)) == errors.TOO_LONG
+    assert code(events.Event.from_body, bytes(65)) == errors.TOO_LONG
 
 
 def test_a_number_of_an_event_is_as_short_as_it_can_be():
     for index, size in ((0, 8), (255, 8), (256, 16), (65535, 16), (65536, 24), ((1 << 24) - 1, 24), (1 << 24, 32)):
         body = events.Event(index, 0, events.CRASH, 0, 0).pack()
         assert len(body) == (1 + 2 + size + 32 + 6 + 2 + 2 + 1 + 7) // 8, index
-        assert events.Event.unpack(body).index == index
+        assert events.Event.from_body(body).index == index
 
 
 def test_which_messages_are_short_reports():

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 
 import kerbnode
 from kerbtools import boards, pack, slim
+from kerbtools.boards.roles import ALLOWED
 from kerbtools.pack import mpy, trace
 
 MANIFEST = "bundle.json"
@@ -38,40 +39,74 @@ PACKAGES = ("kerbwire", "kerbnode")
 ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "bin": {
         "kerbnode": ("kerbnode",),
-        "kerbnode.drivers": ("kerbnode.drivers",),
-        "kerbnode.app": ("kerbnode.app", "kerbnode.heat"),
-        "kerbnode.node": ("kerbnode.node", "kerbwire.channels"),
-        "kerbnode.sensors": ("kerbnode.sensors",),
+        "kerbnode.app": ("kerbnode.app",),
+        "kerbnode.wake": ("kerbnode.wake", "kerbwire.channels"),
+        "kerbnode.node": ("kerbnode.node",),
+        "kerbnode.config": ("kerbnode.config",),
+        "kerbnode.sampling": ("kerbnode.sampling",),
         "kerbnode.report": (
             "kerbnode.exchange",
             "kerbnode.link.serial",
-            "kerbwire.controls",
             "kerbwire.messages",
             "kerbwire.node_end",
         ),
+        "kerbnode.encoding": ("kerbnode.encoding",),
+        "kerbnode.orders": ("kerbnode.orders", "kerbwire.controls"),
+        "kerbnode.log": ("kerbnode.log",),
+        "kerbnode.selftest": ("kerbnode.selftest",),
+    },
+    "lamp": {
+        "kerbnode": ("kerbnode",),
+        "kerbnode.drivers": ("kerbnode.drivers",),
+        "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
+        "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.controls", "kerbwire.events", "kerbwire.node_end"),
         "kerbnode.orders": ("kerbnode.orders",),
         "kerbnode.log": ("kerbnode.log",),
         "kerbnode.selftest": ("kerbnode.selftest",),
     },
 }
-DRIVERS = "kerbnode.drivers."  # modules that others take as values, by the names in board.json: a file each
+# For a file those that are loaded whenever it is. What two files need lies in one that both find so.
+_APP, _WAKE, _NODE, _REPORT = "kerbnode.app", "kerbnode.wake", "kerbnode.node", "kerbnode.report"
+LOADS: dict[str, dict[str, tuple[str, ...]]] = {
+    "bin": {
+        _WAKE: (_APP,),
+        _NODE: (_APP, _WAKE),
+        "kerbnode.sampling": (_APP, _WAKE),
+        "kerbnode.config": (_APP, _WAKE, _NODE),
+        "kerbnode.report": (_APP, _WAKE, _NODE),
+        "kerbnode.encoding": (_APP, _WAKE, _NODE, _REPORT),
+        "kerbnode.orders": (_APP, _WAKE, _NODE, _REPORT),
+        "kerbnode.log": (_APP,),
+        "kerbnode.selftest": (_APP, _WAKE, _NODE, "kerbnode.sampling"),
+    },
+}
+# The file that holds the driver of a sensor that the board has, by its slot; "": of any other slot.
+FITTED = {"bin": {"temperature": "kerbnode.app", "": "kerbnode.sampling"}}
+DRIVERS = "kerbnode.drivers."  # modules that others take as values, by the names in board.json
 # What a role never comes to, though its modules import it: forms of reports that it writes in another way, and kinds of
 # message that it has no use for, which it then does not know, and skips.
 LEFT_OUT = {
     "bin": (
         "kerbwire.lamps", "kerbwire.levels", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates",
-        "kerbwire.waves",
+        "kerbwire.waves", "kerbnode.bell", "kerbnode.lampapp", "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
+        "kerbnode.selftest_lamp",
+    ),
+    "lamp": (
+        "kerbnode.brief", "kerbnode.heat", "kerbnode.node", "kerbnode.sampling", "kerbnode.sensors", "kerbnode.wake",
+        "kerbwire.bitreader", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates",
     ),
 }  # fmt: skip
 # What main.py and the programs that `kerb` runs on a board use of these modules: all else may be cut out of them.
 CALLED = {
     "kerbnode": ("__version__",),
     "kerbnode.app": ("main",),
+    "kerbnode.bell": ("ioctl",),  # by select
     "kerbnode.config": ("digest", "read"),
     "kerbnode.counters": ("Counters", "boot_count", "index_limit"),
     "kerbnode.flash": ("digest",),
     "kerbnode.hal": ("watchdog_armed",),
     "kerbnode.identity": ("IdentityError", "epoch", "node", "read", "site"),
+    "kerbnode.lampsettings": ("ROWS",),
     "kerbnode.selftest": ("main",),
 }
 COMPILE_TIMEOUT_S = 30
@@ -99,7 +134,7 @@ def build(board: str, role: str, target: Path, *, readable: bool = False) -> Pat
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    target.with_name(target.name + NAMES).write_bytes(_json({} if readable else names(role)))
+    target.with_name(target.name + NAMES).write_bytes(_json({} if readable else names(role, board)))
     return target
 
 
@@ -109,7 +144,7 @@ def contents(board: str, role: str, *, readable: bool = False) -> dict[str, byte
         raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
     facts = boards.load(board)
     files = _root_files(facts, role)
-    files |= _compiled(_loose(role) if readable else _packed(role).texts)
+    files |= _compiled(_loose(role) if readable else _packed(role, facts).texts)
     manifest: dict[str, object] = {
         "board": board,
         "role": role,
@@ -169,9 +204,10 @@ def _root_files(facts: boards.Board, role: str) -> dict[str, bytes]:
     return files
 
 
-def names(role: str) -> dict[str, dict[str, list[str]]]:
-    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes."""
-    packed = _packed(role)
+def names(role: str, board: str) -> dict[str, dict[str, list[str]]]:
+    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes.
+    BoardError."""
+    packed = _packed(role, boards.load(board))
     found = {f"{module.replace('.', '/')}.py": dict(table) for module, table in packed.names.items() if table}
     return {**found, trace.ATTRIBUTES: {short: [name] for short, name in packed.attributes.items()}}
 
@@ -183,7 +219,8 @@ def sources(role: str, *, terse: bool = False) -> dict[str, str]:
 
 @cache
 def _cut(role: str, terse: bool, whole: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    return slim.slim(dict(whole), role, CALLED, terse)
+    values = [name for name, _ in whole if name.startswith(DRIVERS)]
+    return slim.slim(dict(whole), role, CALLED, terse, values)
 
 
 def _modules(role: str) -> dict[str, Path]:
@@ -198,9 +235,21 @@ def _modules(role: str) -> dict[str, Path]:
             parts = (package, *source.relative_to(folder).with_suffix("").parts)
             found[".".join(parts).removesuffix(".__init__")] = source
     wanted = [module for made_for in ROLES[role].values() for module in made_for]
-    wanted += [module for module in found if module.startswith(DRIVERS)]
-    reached = slim.reached({name: path.read_text("utf-8") for name, path in found.items()}, wanted, LEFT_OUT[role])
+    wanted += [module for module in found if module.removeprefix(DRIVERS) in _drivers(role)]
+    texts = tuple((name, path.read_text("utf-8")) for name, path in found.items())
+    reached = _reached(texts, tuple(wanted), LEFT_OUT[role])
     return {name: path for name, path in found.items() if name in reached}
+
+
+@cache
+def _drivers(role: str) -> set[str]:
+    """The drivers of the parts that a board may wire in a role."""
+    return {part.driver for part in boards.parts().values() if part.slot in ALLOWED[role]}
+
+
+@cache
+def _reached(texts: tuple[tuple[str, str], ...], wanted: tuple[str, ...], left_out: tuple[str, ...]) -> set[str]:
+    return slim.reached(dict(texts), wanted, left_out)
 
 
 def _loose(role: str) -> dict[str, str]:
@@ -211,17 +260,21 @@ def _loose(role: str) -> dict[str, str]:
     return {f"{name}.__init__" if name in packages else name: text for name, text in texts.items()}
 
 
-def _packed(role: str) -> pack.Packed:
+def _packed(role: str, facts: boards.Board) -> pack.Packed:
     texts = sources(role, terse=True)
-    return _pack(role, tuple(texts.items()))
+    sensors = facts.on_board(role)["sensors"]
+    holds = FITTED.get(role, {})
+    fitted = {DRIVERS + sensors[slot].get("driver", "divider"): holds.get(slot, holds.get("", "")) for slot in sensors}
+    return _pack(role, tuple(texts.items()), tuple(sorted((name, part) for name, part in fitted.items() if part)))
 
 
 @cache
-def _pack(role: str, texts: tuple[tuple[str, str], ...]) -> pack.Packed:
+def _pack(role: str, texts: tuple[tuple[str, str], ...], fitted: tuple[tuple[str, str], ...]) -> pack.Packed:
     parts = {name: made_for for name, made_for in ROLES[role].items() if set(made_for) & dict(texts).keys()}
     drivers = [name for name, _ in texts if name.startswith(DRIVERS)]
+    drivers.sort(key=lambda name: name.removeprefix(DRIVERS) in _drivers(role))  # what drivers share goes first
     try:
-        return pack.pack(dict(texts), parts, drivers, CALLED)
+        return pack.pack(dict(texts), parts, drivers, CALLED, LOADS.get(role, {}), dict(fitted))
     except pack.MergeError as error:
         raise BundleError(
             f"the modules of {role} cannot be packed: {error}", "see tools/kerbtools/pack/PACK.md"

@@ -3,14 +3,19 @@
 Removed are type hints, `if TYPE_CHECKING`, __slots__ and __repr__; what only CPython runs; the rows of the channel
 table that the role does not measure; and every function, method, constant and attribute that nothing refers to. Whole
 numbers and short texts that a module names at its top stand where they are used, also in other modules. What is left
-does the same, by the same code. A name counts as used wherever the same word stands for anything.
+does the same, by the same code.
+
+A function, class or value of a module counts as used where its module is named with it or it is imported; a method or
+an attribute, and all of a module that others take as a value, wherever the same word stands for what may be ours.
 """
 
 import ast
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
+
+from kerbtools.pack.walking import walk
 
 MAX_TEXT = 10  # characters of a text that takes a name's place: MicroPython keeps those once, wherever they stand
 _CONSTANT = re.compile(r"_?[A-Z][A-Z0-9_]*$")
@@ -28,10 +33,15 @@ Value = int | str | tuple[Any, ...]
 
 
 def slim(
-    sources: Mapping[str, str], role: str, roots: Mapping[str, tuple[str, ...]], terse: bool = False
+    sources: Mapping[str, str],
+    role: str,
+    roots: Mapping[str, tuple[str, ...]],
+    terse: bool = False,
+    values: Collection[str] = (),
 ) -> dict[str, str]:
     """Sources by module name ("kerbwire.cbor"). roots: what of a module is used from outside these sources. terse: an
-    error of the wire keeps its code, and loses the words for people behind it."""
+    error of the wire keeps its code, and loses the words for people behind it. values: modules that others take as
+    values."""
     trees = {name: ast.parse(source) for name, source in sources.items()}
     for tree in trees.values():
         _Plain(terse).visit(tree)
@@ -41,12 +51,12 @@ def slim(
         if name == "kerbwire.channels":
             _Rows(role, terse).visit(tree)
     _inline(trees)
-    _Uses(trees, roots).cut()
+    _Uses(trees, roots, values).cut()
     return {name: ast.unparse(ast.fix_missing_locations(tree)) + "\n" for name, tree in trees.items()}
 
 
 def _is_at_hand(values: list[ast.expr]) -> bool:
-    return all(isinstance(node, _AT_HAND) for value in values for node in ast.walk(value))
+    return all(isinstance(node, _AT_HAND) for value in values for node in walk(value))
 
 
 def reached(sources: Mapping[str, str], wanted: Iterable[str], left_out: Iterable[str]) -> set[str]:
@@ -59,7 +69,7 @@ def reached(sources: Mapping[str, str], wanted: Iterable[str], left_out: Iterabl
         if name in found or name in left_out or name not in trees:
             continue
         found.add(name)
-        for node in ast.walk(trees[name]):
+        for node in walk(trees[name]):
             if isinstance(node, ast.ImportFrom) and node.module:
                 todo += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
     return found
@@ -104,7 +114,7 @@ class _Plain(ast.NodeTransformer):
         if node.name in _NOT_ON_BOARDS:
             return None
         node.returns = None
-        for argument in ast.walk(node.args):
+        for argument in walk(node.args):
             if isinstance(argument, ast.arg):
                 argument.annotation = None
         return self._with_body(node)
@@ -153,7 +163,7 @@ class _Absent(ast.NodeTransformer):
         first = node.body[0]
         if isinstance(first, ast.Raise) and ast.unparse(first) == "raise ImportError" and not node.finalbody:
             for handler in node.handlers:
-                caught = [] if handler.type is None else [ast.unparse(part) for part in ast.walk(handler.type)]
+                caught = [] if handler.type is None else [ast.unparse(part) for part in walk(handler.type)]
                 if "ImportError" in caught and handler.name is None and not _raises_again(handler):
                     return handler.body
         return node
@@ -162,7 +172,7 @@ class _Absent(ast.NodeTransformer):
 def _bound(tree: ast.Module) -> Iterator[str]:
     """Every name that a module binds, at its top or below."""
     yield from _stored(tree)
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             yield node.name
         elif isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -177,11 +187,11 @@ def _reached(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _yields(function: ast.FunctionDef) -> bool:
-    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in ast.walk(function))
+    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in walk(function))
 
 
 def _raises_again(handler: ast.ExceptHandler) -> bool:
-    return any(isinstance(node, ast.Raise) and node.exc is None for node in ast.walk(handler))
+    return any(isinstance(node, ast.Raise) and node.exc is None for node in walk(handler))
 
 
 class _Rows(ast.NodeTransformer):
@@ -200,7 +210,7 @@ class _Rows(ast.NodeTransformer):
         return node
 
     def _measures(self, roles: ast.expr) -> bool:
-        return any(isinstance(name, ast.Name) and name.id == self._role for name in ast.walk(roles))
+        return any(isinstance(name, ast.Name) and name.id == self._role for name in walk(roles))
 
 
 def _inline(trees: Mapping[str, ast.Module]) -> None:
@@ -215,7 +225,7 @@ def _inline(trees: Mapping[str, ast.Module]) -> None:
     for name, tree in trees.items():
         modules = _modules(tree)
         lazy = dict(values[name])
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.ImportFrom):
                 lazy.update(_defined(node, lazy, values))
         _Constants(lazy, {alias: values[module] for alias, module in modules.items() if module in values}).visit(tree)
@@ -223,7 +233,7 @@ def _inline(trees: Mapping[str, ast.Module]) -> None:
 
 def _stored(tree: ast.Module) -> Iterator[str]:
     """Each name that gets a value anywhere in a module, each time."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
         elif isinstance(node, ast.arg):
@@ -234,17 +244,23 @@ def _modules(tree: ast.Module) -> dict[str, str]:
     """What a module imports of others, by the name that it has here: modules among it."""
     return {
         alias.asname or alias.name: f"{node.module}.{alias.name}"
-        for node in ast.walk(tree)
+        for node in walk(tree)
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
+
+
+def _modules_outside(tree: ast.Module) -> set[str]:
+    """Names that stand for modules from outside, and for nothing else in this module."""
+    names = {a.asname or a.name for node in walk(tree) if isinstance(node, ast.Import) for a in node.names}
+    return names - set(_stored(tree))
 
 
 def _is_harmless(value: ast.expr) -> bool:
     return all(
         isinstance(node, _HARMLESS)
         and not (isinstance(node, ast.Call) and not (isinstance(node.func, ast.Name) and node.func.id in _PURE))
-        for node in ast.walk(value)
+        for node in walk(value)
     )
 
 
@@ -277,7 +293,7 @@ def _constant_names(target: ast.expr) -> list[str]:
 
 def _folded(expression: ast.expr, known: Mapping[str, Value]) -> Value | None:
     """The value of an expression of constants; None if it is anything else."""
-    for node in ast.walk(expression):
+    for node in walk(expression):
         if not isinstance(node, _FOLDED) or (isinstance(node, ast.Name) and node.id not in (*known, *_PURE)):
             return None
     try:
@@ -314,8 +330,12 @@ class _Constants(ast.NodeTransformer):
 class _Uses:
     """What is used, found from the statements that always run; the rest is cut."""
 
-    def __init__(self, trees: Mapping[str, ast.Module], roots: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self, trees: Mapping[str, ast.Module], roots: Mapping[str, tuple[str, ...]], values: Collection[str]
+    ) -> None:
         self._trees = trees
+        self._values = values
+        self._outside = {name: _modules_outside(tree) for name, tree in trees.items()}
         self._names: dict[str, set[str]] = {name: set(roots.get(name, ())) for name in trees}  # by module
         self._modules = {name: _modules(tree) for name, tree in trees.items()}
         # Attributes, and texts that could name one, of all modules.
@@ -340,7 +360,7 @@ class _Uses:
                 continue
             if isinstance(statement, ast.ImportFrom):
                 self._import(module, statement)
-            elif self._is_used(module, statement):
+            elif self._is_used(module, statement, body is self._trees[module].body):
                 if isinstance(statement, ast.ClassDef):
                     self._follow(module, statement.body)
                     for part in (*statement.bases, *statement.decorator_list):
@@ -348,7 +368,7 @@ class _Uses:
                 else:
                     self._note(module, statement)
                 self._seen.add(id(statement))
-                self._lazy[id(statement)] = [node for node in ast.walk(statement) if isinstance(node, ast.ImportFrom)]
+                self._lazy[id(statement)] = [node for node in walk(statement) if isinstance(node, ast.ImportFrom)]
 
     def _import(self, module: str, statement: ast.ImportFrom) -> None:
         for alias in statement.names:
@@ -357,7 +377,7 @@ class _Uses:
                 self._seen.add(id(alias))
 
     def _note(self, module: str, part: ast.AST) -> None:
-        for node in ast.walk(part):
+        for node in walk(part):
             if isinstance(node, ast.ImportFrom):
                 self._import(module, node)
             elif isinstance(node, ast.Name):
@@ -366,23 +386,24 @@ class _Uses:
                 self._names[module].update(node.names)
             elif isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Store):
                 of = self._modules[module].get(node.value.id) if isinstance(node.value, ast.Name) else None
-                self._names.get(of or "", self._words).add(node.attr)
+                if not isinstance(node.value, ast.Name) or node.value.id not in self._outside[module]:
+                    self._names.get(of or "", self._words).add(node.attr)
             elif isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Attribute):
                 self._words.add(node.target.attr)
             elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.isidentifier():
                 self._words.add(node.value)
 
-    def _is_word(self, module: str, name: str) -> bool:
-        return name in self._names[module] or name in self._words
+    def _is_word(self, module: str, name: str, is_top: bool = False) -> bool:
+        return name in self._names[module] or (name in self._words and (not is_top or module in self._values))
 
-    def _is_used(self, module: str, statement: ast.stmt) -> bool:
+    def _is_used(self, module: str, statement: ast.stmt, is_top: bool) -> bool:
         """Whether a statement counts: a definition if its name does, any other always."""
         if isinstance(statement, (ast.FunctionDef, ast.ClassDef)):
             name = statement.name
-            return (name[:2] == "__" and name[-2:] == "__") or self._is_word(module, name)
+            return (name[:2] == "__" and name[-2:] == "__") or self._is_word(module, name, is_top)
         if isinstance(statement, ast.Assign) and _is_harmless(statement.value):
-            names = [n.id for t in statement.targets for n in ast.walk(t) if isinstance(n, ast.Name)]
-            return not names or any(self._is_word(module, name) for name in names)
+            names = [n.id for t in statement.targets for n in walk(t) if isinstance(n, ast.Name)]
+            return not names or any(self._is_word(module, name, is_top) for name in names)
         return True
 
     def _left(self, module: str, body: list[ast.stmt]) -> Iterator[ast.stmt]:

@@ -126,8 +126,8 @@ class ADC:
     def __init__(self, pin, **options):
         if isinstance(pin, Pin):
             pin = pin.id
-        elif _RP2 and pin < 4:
-            pin += 26  # a channel
+        elif _RP2 and pin <= 4:
+            pin += 26  # a channel; the fifth is the chip's thermometer
         self._pin = pin
 
     def read_u16(self):

@@ -1,7 +1,7 @@
 """`select` of an emulated board: waits in the board's time, and lets interrupts come meanwhile."""
 
 from kerb_irq import blocked, sleep_us
-from kerb_rpc import POLL, call, fetch, uptime_us
+from kerb_rpc import POLL, fetch, uptime_us
 from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT  # noqa: F401
 from uselect import poll as _poll
 
@@ -32,30 +32,36 @@ class poll:
             return iter(())
         until = None if timeout is None or timeout < 0 else uptime_us() + timeout * 1000
         request = bytearray()
+        asks = []  # what the host knows of, in the order of the request
         step = False
         for thing, wanted in asked.values():
             if hasattr(thing, "poll_key"):
                 request += bytes(thing.poll_key()) + bytes([wanted])
+                asks.append(thing)
             elif not hasattr(thing, "__dict__"):
                 step = True
         while True:
             ready = self._ready()
-            left = -1 if until is None else until - uptime_us()
+            left = -1 if until is None else max(0, until - uptime_us())
+            if ready:
+                left = 0
+            elif step:
+                left = _STEP_US if left < 0 else min(left, _STEP_US)
+            states = fetch(POLL, blocked(), left, request)
+            ready += [(asks[i], states[i]) for i in range(len(asks)) if states[i]]
             if ready or (until is not None and left <= 0):
                 if flags & 1:
                     for thing, _ in ready:
                         asked[id(thing)][1] = 0
                 return iter(ready)
-            if step:
-                left = _STEP_US if left < 0 else min(left, _STEP_US)
-            call(POLL, blocked(), left, request)
 
     def _ready(self):
+        """Of the things that only the interpreter knows."""
         found = []
         for thing, wanted in self._asked.values():
             if hasattr(thing, "poll_key"):
-                state = fetch(POLL, 1, 0, bytes(thing.poll_key()) + bytes([wanted]))[0]
-            elif hasattr(thing, "__dict__"):
+                continue
+            if hasattr(thing, "__dict__"):
                 state = thing.ioctl(3, wanted)
             else:
                 own = _poll()

@@ -7,3 +7,12 @@
 
 reason: 0, or one of kerbwire.channels. A bus that raises OSError is left to the caller, for whom it is SILENT.
 """
+
+import sys
+
+
+def find(name):
+    """The module of a driver. ImportError for one that this firmware does not have. What is at hand costs no look at
+    the flash."""
+    name = "kerbnode.drivers." + name
+    return sys.modules.get(name) or __import__(name, None, None, ("find",))

@@ -13,6 +13,8 @@ from rich.table import Table
 PARTS = {
     "wire": ("kerbtools.bench.wire", "bytes beside peers and floor, air time, time and heap, recorded data"),
     "node": ("kerbtools.bench.node", "a node's code and heap, on 64 bits and on the 32 of a board"),
+    "power": ("kerbtools.bench.power", "what a bin node draws by its board's currents, and the sources of these"),
+    "faults": ("kerbtools.bench.faults", "every fault of every part of a bin, at the gateway and on the bench"),
     "levels": ("kerbtools.bench.levels", "a bin's levels and events beside a simulated truth"),
     "gateway": ("kerbtools.bench.gateway", "frames a second: opened, checked, committed"),
     "district": ("kerbtools.bench.district", "10,000 nodes for a simulated day, every roll-up recomputed"),
@@ -21,6 +23,10 @@ PARTS = {
         "kerbtools.bench.lighting.rows",
         "adaptive light: energy, and who stood in too little of it (simulated)",
     ),
+    "lampfaults": ("kerbtools.bench.lampfaults", "faults of lamps: how soon told, what is told falsely (simulated)"),
+    "slices": ("kerbtools.bench.slices", "how long a lamp's light waits for its program, at 160 times the unix port"),
+    "restore": ("kerbtools.bench.restore", "300 lamps get their power back at once (simulated)"),
+    "field": ("kerbtools.bench.field", "the field's verbs on 10,000 nodes and a million records: first line, cold"),
     "tools": ("kerbtools.bench.flashing", "flashing: beside plain mpremote, and an unchanged board"),
     "gateways": ("kerbtools.bench.gateways.rows", "ours beside those that a council would pick today"),
 }
@@ -38,9 +44,11 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("part", nargs="?", default="all", choices=["all", *PARTS], help="what to measure")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
-    parser.add_argument("--seeds", type=int, metavar="N", help="of part wire: seeds 1 to N of the workload (1000)")
     parser.add_argument(
-        "--quick", action="store_true", help="of part gateways: small loads, to see that all of it works"
+        "--seeds", type=int, metavar="N", help="of part wire: seeds 1 to N (1000; below 50, a rough floor)"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="of parts gateways and lighting: little of it, to see that all of it works"
     )
     options = parser.parse_args(arguments)
     if options.seeds is not None and options.seeds < 1:
@@ -51,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         given: list[object] = []
         if part == "wire" and options.seeds:
             given.append(range(1, options.seeds + 1))
-        elif part == "gateways":
+        elif part in ("gateways", "lighting"):
             given.append(options.quick)
         rows = module.rows(*given)
         if options.json:

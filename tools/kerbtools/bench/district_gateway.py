@@ -97,7 +97,7 @@ async def main(folder: Path) -> None:
         folds=[rollups],
         layers=rollups.layers,
     )
-    intake = Intake(registry, store, clock, instance=os.urandom(8), on_commit=lambda report_id, report: None)
+    intake = Intake(registry, store, clock, instance=os.urandom(8), on_commit=lambda row, report: None)
     store.start()
     began = time.process_time()
     while parts := await asyncio.to_thread(pipes.read, sys.stdin.buffer):

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import kerbwire
-from kerbtools import bundle
+from kerbtools import boards, bundle
 from kerbtools.pack import mpy
 
 BAR_MPY_BYTES = 28 * 1024  # a role
-BENCH = ("selftest", "config", "counters", "flash", "identity")  # loaded by tools over USB, by nothing else
+BENCH = ("selftest", "counters", "flash", "identity")  # loaded by tools over USB, and one of them by a command
 FIRST = ("app", "__init__", "drivers/__init__")  # of every wake
-SPEAKING = ("report", "orders")
+SAMPLING = ("wake", "sampling")  # with these every wake that samples
+SPEAKING = ("node", "report", "encoding")
 RUNS = "1234"  # how the kinds of files begin that a node loads by itself
 
 
@@ -50,6 +51,26 @@ def role_rows(board: str, role: str) -> Iterator[dict[str, object]]:
     yield _file_row(role, "readable", "the same, a file a module", loose, "")
 
 
+def board_rows(role: str) -> Iterator[dict[str, object]]:
+    """One row a board that has the role: bytes of .mpy by when they are loaded. Boards differ by their drivers."""
+    for board in boards.names():
+        if role not in boards.load(board).roles:
+            continue
+        contents = bundle.contents(board, role)
+        fitted = {sensor.get("driver", "") for sensor in json.loads(contents["board.json"])["sensors"].values()}
+        sizes: dict[str, int] = {}
+        for path, data in contents.items():
+            if path.endswith(".mpy"):
+                kind = _loaded(path.removeprefix("lib/kerbnode/").removesuffix(".mpy"), fitted)
+                sizes[kind[0]] = sizes.get(kind[0], 0) + len(data)
+        runs = sum(size for kind, size in sizes.items() if kind in RUNS)
+        yield {
+            "board": board, "role": role, "every_wake": sizes.get("1", 0), "and_to_sample": sizes.get("2", 0),
+            "and_to_speak": sizes.get("3", 0), "and_seldom": sizes.get("4", 0), "what_runs": runs,
+            "bar_mpy_bytes": BAR_MPY_BYTES,
+        }  # fmt: skip
+
+
 def _loaded(name: str, fitted: set[str]) -> str:
     if name in BENCH:
         return "5 on the bench"
@@ -57,9 +78,9 @@ def _loaded(name: str, fitted: set[str]) -> str:
         return "2 to sample" if name.removeprefix("drivers/") in fitted else "6 drivers of parts that are not fitted"
     if name in FIRST:
         return "1 at every wake"
-    if name in SPEAKING:
-        return "3 to speak"
-    return "4 seldom" if name == "log" else "2 to sample"
+    if name in SAMPLING:
+        return "2 to sample"
+    return "3 to speak" if name in SPEAKING else "4 seldom"
 
 
 def _of(files: Mapping[str, mpy.Sizes], kinds: Mapping[str, str], wanted: Iterable[str]) -> list[mpy.Sizes]:

@@ -75,7 +75,7 @@ async def _measure(folder: Path, records: int, synchronous: str, rollups: bool) 
         decode=decoding.read_again,
         folds=[Aggregate(AggregateSettings(timezone="Europe/London"))] if rollups else [],
     )
-    intake = Intake(registry, store, SystemClock(), instance=os.urandom(8), on_commit=lambda report_id, report: None)
+    intake = Intake(registry, store, SystemClock(), instance=os.urandom(8), on_commit=lambda row, report: None)
     store.start()
     air = Air()
     for _ in range(2):  # hello, challenge, hello, ack

@@ -7,19 +7,19 @@ import csv
 import gzip
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from kerbnode import config, events
+from kerbnode import clock, config, events
 from kerbnode import level as arithmetic
 from kerbnode.drivers import a02yyuw
 from kerbtools.bench import levels_world, workload
 from kerbtools.bench.levels_world import EMPTY_MM, FULL_MM, Bin, Story
-from kerbwire.channels import NO_ECHO, NOT_FITTED, SPECIAL
+from kerbwire.channels import AT_DISTANCE, NO_ECHO, NOT_FITTED, SPECIAL, STUCK, TROUBLE
 
 SIMULATED = "simulated"
 HOUR_S, YEAR_H = 3600, 8766
@@ -30,8 +30,12 @@ SOON_H = 2  # hours within which an event is told soon
 LATEST_H = 48  # and within which it still belongs to what has happened: a bag may hang on the sensor meanwhile
 RECHECK_S = 3  # a heat check that sees a change is followed by a full sample at once
 MARGIN = 10.0  # per cent: so far from the limit "full" was wrong, or "not full"
-FIRES = 300
-FAST_FIRE = 10.0  # kelvin a minute at the thermometer: below that something smoulders, and takes its time
+LOOK_S = 2  # what a look takes, by which the next one comes later
+SENDING_S = 5  # from the judgement to the gateway
+STUCK_BINS = 100
+EMPTIED_EACH_H = 24
+FIRES = 100  # of each rate
+FIRE_RATES = (5.0, 6.0, 8.0, 10.0, 20.0, 60.0, 120.0)  # kelvin a minute at the thermometer, from smoulder to blaze
 PROFILES = 6
 WORKLOAD_DAYS = 500
 UNEVEN_MM = (0, 10, 30, 40)  # beside levels_world.FACET_MM
@@ -42,7 +46,9 @@ AIM_MEDIAN, AIM_P95 = 2.0, 6.0
 # The firmware is written without types: here they are said once.
 _arithmetic = cast(Any, arithmetic)
 level = cast("Callable[..., tuple[int, int, int]]", _arithmetic.level)
+alike = cast("Callable[[list[int]], int | None]", _arithmetic.alike)
 posture = cast("Callable[[int, int], int]", _arithmetic.posture)
+_clock = cast(Any, clock)
 new_judge = cast("Callable[[dict[str, int]], Any]", events.Judge)
 _ATTRIBUTION = "Wyndham City Council, Smart Bin Daily Fill Level (historical), CC BY 2.5 AU"
 
@@ -66,6 +72,7 @@ class Score:
     full: int = 0
     full_found: int = 0
     full_false: int = 0
+    stuck_false: int = 0
     visits: int = 0
     said_full_was_not: int = 0
     was_full_not_said: int = 0
@@ -90,7 +97,10 @@ def rows() -> Iterator[dict[str, object]]:
         yield _level_row(f"days of the workload, waste uneven by {facet_mm} mm", _run(stories, facet_mm), "")
     for name, score, attribution in runs:
         yield _event_row(name, score, attribution)
-    yield _fire_row()
+    yield stuck_row()
+    yield from fire_rows()
+    for lid in levels_world.LIDS:
+        yield sun_row(lid)
     if folder.exists():
         yield from _dtu_rows(folder)
 
@@ -138,7 +148,8 @@ class _Node:
         )  # fmt: skip
         if not check:
             self._count_level(fill, flags, true, cover)
-        found = self._judge.sample(time_s, fill, distance_mm, half_c, tilt_deg, flags, None)
+        found = self._judge.sample(time_s, fill, distance_mm, half_c, tilt_deg, flags, None, alike(readings))
+        self._score.stuck_false += self._judge.stuck
         for code, state, _ in found:
             if code == events.FULL:
                 self._said_full = state == events.RAISED
@@ -230,6 +241,7 @@ def _event_row(name: str, score: Score, attribution: str) -> dict[str, object]:
         "fulls_found_share": score.full_found / max(1, score.full),
         "aim_fulls": 0.99,
         "false_fulls_a_bin_year": score.full_false / score.years,
+        "taken_for_stuck": score.stuck_false,
         "crew_visits": score.visits,
         "said_full_was_not": score.said_full_was_not,
         "was_full_not_said": score.was_full_not_said,
@@ -237,56 +249,94 @@ def _event_row(name: str, score: Score, attribution: str) -> dict[str, object]:
     }
 
 
-def _fire_row() -> dict[str, object]:
-    """Fires among a year of heat checks: a temperature every heat_s, and the same judge."""
-    settings = _defaults()
-    took_s: list[float] = []
-    fast_s: list[float] = []
-    for number, fire in enumerate(levels_world.fires(FIRES)):
-        dice = random.Random(f"fire/{number}")  # noqa: S311
-        bin_ = Bin(f"fire/{number}", number % PROFILES)
-        judge = new_judge(settings)
-        lit_s = 86_400 * number + dice.randrange(86_400)
-        start_s = lit_s - 7200 + dice.randrange(settings["heat_s"])
-        told_s = None
-        for time_s in range(start_s, lit_s + 3600, settings["heat_s"]):
-            for look_s in (time_s, time_s + RECHECK_S):
-                before = judge.pack()[: events.FAST]
-                half_c = min(250, round(2 * (bin_.celsius(look_s) + fire.rise_k(look_s - lit_s))))
-                found = judge.sample(look_s, None, None, half_c, None, 0, None)
-                if told_s is None and any(code == events.FIRE for code, _, _ in found):
-                    told_s = look_s
-                if judge.pack()[events.FIRE] == before[events.FIRE]:
-                    break
-        took_s.append((told_s or lit_s + 3600) - lit_s)
-        if fire.kelvin_a_minute >= FAST_FIRE:
-            fast_s.append(took_s[-1])
-    took_s.sort()
+def stuck_row(bins: int = STUCK_BINS) -> dict[str, object]:
+    """Rangers that stick at a level that may be: when that is told, without an accelerometer and with one."""
+    took_h: dict[bool, list[int]] = {False: [], True: []}
+    for tilts in took_h:
+        for number in range(bins):
+            settings = _defaults() | {"empty_mm": EMPTY_MM, "full_mm": FULL_MM}
+            bin_, judge = Bin(f"stuck/{number}", 0), new_judge(settings)
+            readings: list[int] = []
+            for hour in range(-48, 240):
+                if hour < 0:
+                    readings, _ = bin_.echoes((hour + 48) * HOUR_S, 50.0, settings["echoes"])
+                elif not hour:
+                    readings = [round(bin_.distance_mm(50.0))] * settings["echoes"]
+                fill, distance_mm, flags = level(readings, 20, a02yyuw.REFERENCE_C, a02yyuw.NEAREST_MM, 0, settings)
+                emptied = tilts and hour % EMPTIED_EACH_H == EMPTIED_EACH_H - 1
+                for tilt_deg in (100, 0) if emptied else (0,):
+                    shown = NO_ECHO if tilt_deg else fill
+                    told = judge.sample(hour * HOUR_S, shown, distance_mm, 20, tilt_deg, flags, None, alike(readings))
+                    took_h[tilts] += [hour for _, _, evidence in told if evidence.get(TROUBLE) == AT_DISTANCE | STUCK]
     return {
-        "truth": SIMULATED,
-        "fires": len(took_s),
-        "told_within_5_min_share": sum(each <= 300 for each in took_s) / len(took_s),
-        "of_10_kelvin_a_minute_share": sum(each <= 300 for each in fast_s) / len(fast_s),
-        "median_s": took_s[len(took_s) // 2],
-        "p95_s": _high(took_s),
-        "slowest_s": took_s[-1],
-        "before_it_was_lit": sum(each < 0 for each in took_s),
-        "false_a_bin_year": _false_fires(settings),
-    }
+        "truth": SIMULATED, "stuck_rangers": bins, "told": len(took_h[False]),
+        "before_they_stuck": sum(hour < 0 for hour in took_h[False] + took_h[True]),
+        "slowest_h": max(took_h[False]), "with_a_tilt_a_day_slowest_h": max(took_h[True]),
+    }  # fmt: skip
 
 
-def _false_fires(settings: dict[str, int]) -> int:
-    """A year of heat checks in a bin that stands in the sun by noon: the roof is 25 K warmer within an hour."""
-    bin_ = Bin("sun", 0)
+def fire_rows(rates: Sequence[float] = FIRE_RATES, phases: int = FIRES) -> Iterator[dict[str, object]]:
+    """Fires among the looks at the temperature, and the same judge. phases: fires of each rate, lit at any moment."""
+    for rate in rates:
+        took_s = sorted(_told_after_s(rate, number) for number in range(phases))
+        yield {
+            "truth": SIMULATED, "fire_kelvin_a_minute": rate, "fires": len(took_s),
+            "told_within_5_min_share": sum(0 <= each <= 300 for each in took_s) / len(took_s),
+            "median_s": took_s[len(took_s) // 2], "slowest_s": took_s[-1],
+            "before_it_was_lit": sum(each < 0 for each in took_s),
+        }  # fmt: skip
+
+
+def _told_after_s(rate: float, number: int) -> int:
+    """Seconds from the lighting of a fire to its alarm at the gateway; an hour where none came."""
+    settings = _defaults()
+    dice = random.Random(f"fire/{rate}/{number}")  # noqa: S311
+    bin_ = Bin(f"fire/{rate}/{number}", number % PROFILES)
+    fire = levels_world.Fire(rate)
     judge = new_judge(settings)
-    found = 0
-    for time_s in range(0, YEAR_H * HOUR_S, settings["heat_s"]):
-        hour = time_s % 86_400 / 3600
-        sun_k = 25 * max(0.0, min(1.0, hour - 11, 16 - hour))
-        half_c = round(2 * (bin_.celsius(time_s) + sun_k))
-        told = judge.sample(time_s, None, None, half_c, None, 0, None)
+    lit_s = 86_400 * number + dice.randrange(86_400)
+    time_s = lit_s - 7200 + dice.randrange(settings["heat_s"])
+    while time_s < lit_s + HOUR_S:
+        for look_s in (time_s, time_s + RECHECK_S):
+            before = judge.pack()[events.FIRE]
+            half_c = min(250, round(2 * (bin_.celsius(look_s) + fire.rise_k(look_s - lit_s))))
+            if any(code == events.FIRE for code, _, _ in judge.sample(look_s, None, None, half_c, None, 0, None)):
+                return look_s + SENDING_S - lit_s
+            if judge.pack()[events.FIRE] == before:
+                break
+        time_s = _next_look_s(time_s + LOOK_S, judge.heat_s)
+    return HOUR_S
+
+
+def _next_look_s(now_s: int, heat_s: int) -> int:
+    """When a node wakes next: for a look, or for a sample on the full hour."""
+    due_ms = _clock.next_due_ms(now_s * 1000, HOUR_S * 1000)
+    return cast("tuple[int, int]", _clock.next_wake_s(int, now_s * 1000, due_ms, heat_s))[0]
+
+
+def sun_row(lid: levels_world.Lid, days: int = 366, first_day: int = 0) -> dict[str, object]:
+    """A year of looks at a bin in the sun: what is taken for a fire, and how often it looks sooner because it warms."""
+    settings = _defaults()
+    bin_, sun = Bin(lid.name, 0), levels_world.Sun(lid.name, lid)
+    judge = new_judge(settings)
+    time_s = first_day * 86_400
+    found = looks = soon = 0
+    shown: list[tuple[int, float]] = []
+    steepest = 0.0
+    while time_s < (first_day + days) * 86_400:
+        kelvin = bin_.celsius(time_s) + sun.kelvin(time_s)
+        told = judge.sample(time_s, None, None, round(2 * kelvin), None, 0, None)
         found += sum(code == events.FIRE and state == events.RAISED for code, state, _ in told)
-    return found
+        shown = [each for each in shown if time_s - each[0] <= events.RISE_S + LOOK_S] + [(time_s, kelvin)]
+        steepest = max(steepest, kelvin - shown[0][1])
+        looks += 1
+        soon += judge.heat_s < settings["heat_s"]
+        time_s = _next_look_s(time_s + LOOK_S, judge.heat_s)
+    return {
+        "truth": SIMULATED, "sun_on": lid.name, "bin_years": days / 365.25, "false_fires": found,
+        "steepest_kelvin_in_4_min": steepest, "limit_kelvin": settings["fire_rise_c"],
+        "looks_a_day": looks / days, "of_these_in_haste": soon / days,
+    }  # fmt: skip
 
 
 def _high(ordered: list[float]) -> float:
@@ -332,12 +382,15 @@ def _dtu_rows(folder: Path) -> Iterator[dict[str, object]]:
         settings = _defaults() | {"echoes": 1, "empty_mm": 1000, "full_mm": 100}
         judge = new_judge(settings)
         told: list[tuple[int, int]] = []
-        levels = flagged = 0
+        levels = flagged = stuck = 0
         for time_s, reading in found:
             fill, distance_mm, flags = level([reading], 40, a02yyuw.REFERENCE_C, a02yyuw.NEAREST_MM, 0, settings)
             levels += fill not in SPECIAL
             flagged += flags != 0
-            told += [each[:2] for each in judge.sample(time_s, fill, distance_mm, NOT_FITTED, None, flags, None)]
+            still_mm = None if reading == NO_ECHO else reading  # as if a sample had heard it more than once
+            said = judge.sample(time_s, fill, distance_mm, NOT_FITTED, None, flags, None, still_mm)
+            told += [each[:2] for each in said]
+            stuck += judge.stuck
         gaps = sorted(after[0] - before[0] for before, after in pairwise(found))
         expected = (found[-1][0] - found[0][0]) / gaps[len(gaps) // 2] + 1
         yield {
@@ -349,6 +402,7 @@ def _dtu_rows(folder: Path) -> Iterator[dict[str, object]]:
             "flagged": flagged,
             "emptied": sum(code == events.EMPTIED for code, _ in told),
             "full": told.count((events.FULL, events.RAISED)),
+            "taken_for_stuck": stuck,
             "sensor_faults": told.count((events.SENSOR_FAULT, events.RAISED)),
             "attribution": "AndreCL/Smart-trash, MIT licence, (c) 2016 Andre",
         }

@@ -15,7 +15,7 @@ from pathlib import Path
 import kerbnode
 import kerbwire
 from kerbtools import bundle
-from kerbtools.bench import footprint, wasm32, workload, years
+from kerbtools.bench import footprint, wake, wasm32, workload, years
 
 BOARD = "pico_w"  # all boards run the same .mpy files
 HEAP = "4M"
@@ -28,8 +28,10 @@ Machine = Callable[..., str]  # library, name of the work file, arguments -> wha
 
 
 def rows() -> Iterator[dict[str, object]]:
-    """What the code takes, then what years of a bin come to (kerbtools.bench.years): some minutes."""
+    """What the code takes, what a wake costs (kerbtools.bench.wake), then what years of a bin come to
+    (kerbtools.bench.years): some minutes."""
     yield from code()
+    yield from wake.rows()
     yield from years.rows()
 
 
@@ -44,6 +46,8 @@ def code() -> Iterator[dict[str, object]]:
             for role, library in libraries.items():
                 bundle.build(BOARD, role, library.parent)
                 yield from footprint.role_rows(BOARD, role)
+            for role in libraries:
+                yield from footprint.board_rows(role)
             _compile_all(whole)
         except bundle.BundleError as error:
             yield {"skipped": str(error), "hint": error.hint}

@@ -12,20 +12,22 @@ import sys
 import tempfile
 import types
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from littlefs import LittleFS, LittleFSError, lfs
 from littlefs.context import UserContext
 
 from kerbtools import boards
 from kerbtools.bench.yearly_gateway import Gateway
+from kerbtools.emulator.board import rewired
 from kerbtools.emulator.flash import Flash
 from kerbtools.emulator.hardware import CALL_US, Hardware
 from kerbtools.emulator.rpc import MAX_SPENT_US, Call, Op
 from kerbtools.emulator.scene import BinScene
 from kerbwire import cbor, line
+from kerbwire.events import RAISED
 
 _SHIMS = ("kerb_pin", "kerb_uart", "kerb_buses", "machine", "esp32", "onewire", "ds18x20")
 # Operations that the life of a board answers, not its hardware.
@@ -128,6 +130,7 @@ class _Link:
         owner = self._owner
         for frame in self._reader.feed(data):
             at_us = owner.now_us + _ANSWER_US
+            owner.gateway.heard_us = owner.now_us
             self._answers += [(at_us, line.encode(a)) for a in owner.gateway.hear(frame, owner.now_us // 1_000_000)]
         return len(data)
 
@@ -153,6 +156,9 @@ class _Clock:
     def ticks_ms(self) -> int:
         return self._owner.uptime_us() // 1000 & 0x3FFFFFFF
 
+    def ticks_add(self, ticks: int, delta: int) -> int:
+        return ticks + delta & 0x3FFFFFFF
+
     def ticks_diff(self, end: int, start: int) -> int:
         return (end - start + 0x20000000 & 0x3FFFFFFF) - 0x20000000
 
@@ -169,8 +175,16 @@ class _Clock:
 class Reentry:
     """One board. wake() runs one wake and its sleep; `ledger`, `erased`, `gateway` and `lines` tell what it did."""
 
-    def __init__(self, board: str, config: dict[str, int], start_utc: int, seed: str, folder: Path) -> None:
-        self.facts = boards.load(board)
+    def __init__(
+        self,
+        board: str,
+        config: dict[str, int],
+        start_utc: int,
+        seed: str,
+        folder: Path,
+        wiring: Mapping[str, Mapping[str, int | str]] | None = None,
+    ) -> None:
+        self.facts = rewired(boards.load(board), "bin", wiring or {})
         self.now_us: int = start_utc * 1_000_000
         self.erased: Counter[int] = Counter()
         self.gateway = Gateway(NODE, SECRET)
@@ -181,9 +195,9 @@ class Reentry:
         self.cut: tuple[int, str] = (0, "all")  # the number of that at which the power fails, and what it leaves
         self.is_dead = False
         self._spent_us = 0
-        scene = BinScene(seed, self.now_us)
+        self.scene = BinScene(seed, self.now_us)
         link: Any = _Link(self)
-        self.hardware = Hardware(self.facts, scene, Flash(folder / "unused", self.facts), link, seed)
+        self.hardware = Hardware(self.facts, self.scene, Flash(folder / "unused", self.facts), link, seed)
         self._cause = self.facts.reset_causes["power"]
         self._context = _Context(self, self.facts.filesystem_bytes)
         self._files = self._image()
@@ -227,6 +241,15 @@ class Reentry:
         self._cause = self.facts.reset_causes["deepsleep"]
         self._spent_us = 0
         self.wakes += 1
+
+    def self_test(self) -> dict[str, dict[str, str]]:
+        """What the self-test of the sensors says now, by check."""
+        from kerbnode import config, hal, selftest
+
+        tests: Any = selftest
+        made = hal.Hal(self._machine, self._time, os.urandom, self._board)
+        rows = tests.parts(made, self._board["sensors"], cast(Any, config).parse("{}")[0])
+        return {row["check"]: row for row in rows}
 
     def _come_back(self) -> None:
         """The power is there again, an hour later: what memory held is gone."""
@@ -355,8 +378,10 @@ class Reentry:
             file.write(data)
 
     def _use_flash(self) -> None:
-        from kerbnode import config, flash, heat, log
+        from kerbnode import app, brief, config, flash, log, modules
 
+        for module in (app, modules):
+            cast(Any, module).gc = types.SimpleNamespace(collect=bool)  # there is room here, and it takes long
         files = self._files
 
         def told(method: Callable[..., Any]) -> Callable[..., Any]:
@@ -377,7 +402,7 @@ class Reentry:
 
         names = ("mkdir", "rename", "remove", "rmdir", "listdir")
         place = types.SimpleNamespace(stat=told(stat), **{name: told(getattr(files, name)) for name in names})
-        for module in (flash, config, heat, log):
+        for module in (flash, config, brief, log):
             vars(module)["open"] = told(opened)
             if "os" in vars(module):
                 vars(module)["os"] = place
@@ -398,6 +423,7 @@ def main(board: str, config: dict[str, int], start_utc: int, days: float, seed: 
         "taken": len(node.taken), "waiting": len(lost), "trouble": node.gateway.trouble, "notes": node.notes,
         "newest_waiting": sorted(index for _, index in lost)[:1], "next": max(index for _, index in node.taken) + 1,
         "frames": node.gateway.frames,
+        "raised": Counter(event.code for event in node.gateway.events if event.state == RAISED),
     }  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from kerbwire.messages import Record
 PASSAGES = (3, 9, 60)  # an hour
 Row = dict[str, object]
 Sizes = list[list[int]]  # a list a seed: bytes of each message
-_TRAINING = floor.TRAINING_SEEDS
+_FEW = 50  # seeds: with fewer it is a quick look, and the floor's training is one too
+_QUICK_TRAINING = 60
 _OURS: dict[str, Callable[[list[Record]], list[bytes]]] = {
     "ours": lambda records: ours.split(records, MAX_FRAME, ours.before(records)),
     "ours, index and time in full": lambda records: ours.split(records, MAX_FRAME),
@@ -48,22 +49,23 @@ KINDS = (
 
 def rows(days: ModuleType, seeds: Sequence[int]) -> Iterator[Row]:
     """A table of all messages, a table of level changes, and what each format contains."""
+    training = floor.TRAINING_SEEDS if len(seeds) >= _FEW else floor.TRAINING_SEEDS[:_QUICK_TRAINING]
     for kind in KINDS:
-        yield from _kind_rows(days, kind, seeds)
+        yield from _kind_rows(days, kind, seeds, training)
     yield from _alarm_rows(days)
     for passages in PASSAGES:
-        yield from _change_rows(days, passages, seeds)
+        yield from _change_rows(days, passages, seeds, training)
     for peer in peers.PEERS:
         yield {"format": peer.name, "contains": peer.contains}
     yield {"format": "ours", "contains": "kerbwire: every channel, quality flags too; lux in 1/8 octaves"}
     yield {
         "format": "floor (estimate)",
-        "contains": f"ideal code length of the values under a context model trained on other seeds "
-        f"({len(_TRAINING)}; {floor.NIGHT_TRAINING} of nights), and {floor.NAMING_BYTES} bytes for index and time",
+        "contains": f"ideal code length of the values under a context model trained on other seeds ({len(training)}; "
+        f"{len(training[: floor.NIGHT_TRAINING])} of nights), and {floor.NAMING_BYTES} bytes for index and time",
     }
 
 
-def _kind_rows(days: ModuleType, kind: Kind, seeds: Sequence[int]) -> Iterator[Row]:
+def _kind_rows(days: ModuleType, kind: Kind, seeds: Sequence[int], training: Sequence[int]) -> Iterator[Row]:
     workloads = [kind.make(days, seed) for seed in seeds]
     for name, made in _OURS.items():
         with ours.tenths() if kind.tenths else nullcontext():
@@ -72,8 +74,8 @@ def _kind_rows(days: ModuleType, kind: Kind, seeds: Sequence[int]) -> Iterator[R
     fair = [peers.fair(series) for series in workloads]
     for peer in peers.PEERS:
         yield _row(kind.name, peer.name, [[len(peer.encode(series))] for series in fair])
-    training = _TRAINING[: floor.NIGHT_TRAINING] if kind.name == "lamp night" else _TRAINING
-    model = floor.Floor([kind.make(days, seed) for seed in training])
+    most = floor.NIGHT_TRAINING if kind.name == "lamp night" else len(training)
+    model = floor.Floor([kind.make(days, seed) for seed in training[:most]])
     yield _row(kind.name, "floor (estimate)", [[model.bytes(series)] for series in workloads])
 
 
@@ -85,7 +87,7 @@ def _alarm_rows(days: ModuleType) -> Iterator[Row]:
     yield _row("alarm", "floor (estimate)", [[floor.alarm_bytes()]])
 
 
-def _change_rows(days: ModuleType, passages: int, seeds: Sequence[int]) -> Iterator[Row]:
+def _change_rows(days: ModuleType, passages: int, seeds: Sequence[int], training: Sequence[int]) -> Iterator[Row]:
     name = f"level changes, {passages} passages/h"
     nights = [workload.level_changes(days, seed, passages) for seed in seeds]
     changes = sum(len(night.times) for night in nights)
@@ -108,7 +110,7 @@ def _change_rows(days: ModuleType, passages: int, seeds: Sequence[int]) -> Itera
     for peer in peers.PEERS:
         yield row(peer.name, [[len(peer.encode(night))] for night in nights])
     measure = floor.changes_floor(
-        [workload.level_changes(days, seed, passages) for seed in _TRAINING[: floor.NIGHT_TRAINING]]
+        [workload.level_changes(days, seed, passages) for seed in training[: floor.NIGHT_TRAINING]]
     )
     yield row("floor (estimate)", [[measure(night)] for night in nights])
 

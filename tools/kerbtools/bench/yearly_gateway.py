@@ -3,6 +3,7 @@
 from kerbwire import frame, messages, seal
 from kerbwire.errors import WireError
 from kerbwire.events import Event
+from kerbwire.records import Record
 from kerbwire.window import NEW, REPLAY, Window
 
 _INSTANCE = b"instance"
@@ -20,7 +21,9 @@ class Gateway:
         self._next_seq = 0
         self.indices: set[tuple[str, int]] = set()
         self.events: list[Event] = []
+        self.newest: list[Record] = []  # the records of the newest report
         self.frames = 0
+        self.heard_us = 0  # when the newest frame came
         self.trouble: list[str] = []
 
     def hear(self, data: bytes, utc_s: int) -> list[bytes]:
@@ -55,6 +58,7 @@ class Gateway:
 
     def _commit(self, life: bytes, message: object) -> None:
         if isinstance(message, messages.Report):
+            self.newest = list(message.records)
             for record in message.records:
                 self.indices.add((life.hex(), record.index))
                 if message.boot is None:

@@ -4,6 +4,7 @@ Both run the same month with the same settings, so that their ledgers can be lai
 neither ledger's causes: it is what MicroPython took in the month, times the factor of an emulated board.
 """
 
+import math
 import multiprocessing
 import os
 import select
@@ -13,13 +14,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
+from kerbtools import boards
 from kerbtools.bench.cells import CELLS, DAYS_A_YEAR
 from kerbtools.bench.yearly_gateway import Gateway
 from kerbwire import line
+from kerbwire.events import FIRE, SENSOR_FAULT
 
 BOARDS = ("esp32_c3", "pico_w")
 YEARS = 5
 MONTH_DAYS = 30
+HEAP_DAYS = 365  # of the board with the smallest heap, by real restarts: does memory ever run out?
 CONFIG = {
     "heat_s": 1200
 }  # of the month and of the years; the two minutes of the field are measured in a month of their own
@@ -30,10 +34,14 @@ _HEAP_STEPS = 6  # halvings between the two ends of the search
 Figures = dict[str, Any]
 
 
-def rows(years: float = YEARS, month_days: float = MONTH_DAYS) -> Iterator[dict[str, object]]:
-    """Three tables: the two ledgers of the month, a day's charge by cause, and what the years came to."""
+def rows(
+    years: float = YEARS, month_days: float = MONTH_DAYS, heap_days: float = HEAP_DAYS
+) -> Iterator[dict[str, object]]:
+    """Four tables: the two ledgers of the month, a day's charge by cause, what the years came to, and the heap."""
     jobs: dict[tuple[str, str], Future[Figures]] = {}
+    smallest = min(BOARDS, key=lambda board: boards.load(board).heap_bytes)
     with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("spawn")) as pool:
+        jobs["year", smallest] = pool.submit(restarted, smallest, {"heat_s": 0}, heap_days)
         for board in BOARDS:
             jobs["years", board] = pool.submit(entered, board, CONFIG, years * DAYS_A_YEAR)
         for board in BOARDS:
@@ -49,6 +57,10 @@ def rows(years: float = YEARS, month_days: float = MONTH_DAYS) -> Iterator[dict[
         yield from _day(board, done)
     for board in BOARDS:
         yield _life(board, years, done)
+    for kind in ("month", "year"):
+        for board in BOARDS:
+            if (kind, board) in done:
+                yield _heap(board, done[kind, board], done["heap", board])
 
 
 def entered(board: str, config: dict[str, int], days: float) -> Figures:
@@ -79,9 +91,10 @@ def restarted(board: str, config: dict[str, int], days: float) -> Figures:
             world, board, name=NAME, on_line=on_line, config=config,
             identity=Identity(node=reentry.NODE, secret=reentry.SECRET, epoch=1),
         )  # fmt: skip
-        with _Answering(node) as gateway:
+        with Answering(node) as gateway:
             node.start()
-            world.advance(days * 86_400, timeout_s=3600)
+            for day in range(0, math.ceil(days), MONTH_DAYS):
+                world.advance(min(MONTH_DAYS, days - day) * 86_400, timeout_s=3600)
             energy = node.energy()
             return {
                 "charge_uah": dict(energy.charge_uah), "computing_s": energy.computing_s, "wakes": node.starts,
@@ -92,7 +105,6 @@ def restarted(board: str, config: dict[str, int], days: float) -> Figures:
 
 def smallest_heap(board: str) -> Figures:
     """The least heap, in bytes of a 64-bit board without shims, in which a day and its report end without an error."""
-    from kerbtools import boards
     from kerbtools.emulator import interpreter
 
     limit, factor = boards.load(board).heap_bytes, interpreter.HEAP_FACTOR
@@ -108,7 +120,7 @@ def smallest_heap(board: str) -> Figures:
     return {"bytes": round(high * limit * factor), "factor": factor, "limit": round(limit * factor)}
 
 
-class _Answering:
+class Answering:
     """A gateway's end on an emulated board's link, in a thread of its own. Use as a context manager."""
 
     def __init__(self, board: Any) -> None:
@@ -178,6 +190,17 @@ def _day(board: str, done: dict[tuple[str, str], Figures]) -> Iterator[dict[str,
         yield {"board": board, "day_by_cause": cause, "mah_a_day": mah}
 
 
+def _heap(board: str, figures: Figures, heap: Figures) -> dict[str, object]:
+    """Of real MicroPython under the board's heap limit. Bytes are of 64 bits, and without the emulator's shims."""
+    crashes = [note for note in figures["notes"] if note.split()[1] == "crash"]
+    return {
+        "board": board, "virtual_days_restarted": figures["days"], "wakes": figures["wakes"],
+        "heap_limit_bytes": heap["limit"], "largest_heap_bytes": heap["bytes"],
+        "allocation_failures": sum("MemoryError" in note for note in crashes), "crashes": len(crashes),
+        "records_taken": figures["taken"], "waiting": figures["waiting"], "trouble": len(figures["trouble"]),
+    }  # fmt: skip
+
+
 def _life(board: str, years: float, done: dict[tuple[str, str], Figures]) -> dict[str, object]:
     figures, heap = done["years", board], done["heap", board]
     mah = sum(a_day(board, done).values())
@@ -188,4 +211,5 @@ def _life(board: str, years: float, done: dict[tuple[str, str], Figures]) -> dic
         "records": figures["taken"], "lost": lost, "not_yet_due": figures["waiting"] - lost,
         "frames_a_day": figures["frames"] / figures["days"], "largest_heap_bytes": heap["bytes"],
         "heap_limit_bytes": heap["limit"], "trouble": len(figures["trouble"]),
+        "false_fires": figures["raised"][FIRE], "false_sensor_faults": figures["raised"][SENSOR_FAULT],
     }  # fmt: skip

@@ -111,6 +111,7 @@ class Board:
         """What the board itself is told in a role, as board.json: integers and strings only. KeyError: no such role."""
         return {
             "name": self.name,
+            "role": role,
             "port": self.port,
             "sleep": self.sleep_model,
             "longest_sleep_ms": self.longest_sleep_ms,

@@ -36,9 +36,10 @@ DRIVERS: Mapping[str, Mapping[str, bool]] = {
     "d4i": {},  # asks the dimmer's bus
     "pwm": {"pin": True, "frequency_hz": True, "full_light_duty": True},
     "dali": {"tx": True, "rx": True, "idle_tx": True, "idle_rx": True},
-    "relay": {"pin": True, "lit_level": True, "operate_ms": True, "release_ms": True},
+    "relay": {"pin": True, "lit_level": True, "operate_ms": True, "release_ms": True, "zero_cross": False},
 }  # fmt: skip
-GPIO_KEYS = ("tx", "rx", "pin", "power_pin", "wake_pin", "trigger", "echo", "sda", "scl")
+GPIO_KEYS = ("tx", "rx", "pin", "power_pin", "wake_pin", "trigger", "echo", "sda", "scl", "zero_cross")
+GOES_OUT = {"pwm": False, "dali": True}  # whether a dimmer's driver goes dark by what it is told
 COLUMN_MM = (5000, 12000)  # heights of lamps that a presence sensor has to see the ground from
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from kerbtools.boards.parts import DRIVERS, GPIO_KEYS, Part
+from kerbtools.boards.parts import DRIVERS, GOES_OUT, GPIO_KEYS, Part
 from kerbtools.boards.table import Table
 
 ROLES = ("bin", "lamp")
@@ -76,13 +76,15 @@ def read_role(table: Table, name: str, parts: Mapping[str, Part], pins: Pins, li
             raise entries.error(slot, "is missing", f"a {name} needs: " + ", ".join(REQUIRED[name]))
     _check_pins(entries, sensors, pins, link)
     _check_buses(entries, sensors, link)
+    if name == "lamp":
+        _check_lamp(entries, sensors)
     role = Role(
         name=name,
         grade=cast("Literal['pilot', 'field']", table.text("grade", GRADES)),
         why=table.text("why"),
         sensors=sensors,
         parts=fitted,
-        isolation=_isolation(table, fitted) if name == "lamp" else {},
+        isolation=_isolation(table, fitted, sensors) if name == "lamp" else {},
     )
     if role.grade == "field" and role.bench_only:
         slot = role.bench_only[0]
@@ -128,9 +130,20 @@ def _check_buses(table: Table, sensors: Mapping[str, Wiring], link: Wiring) -> N
                 raise table.error(f"{slot}.address", f"is the address of {addresses[at]} on the same bus")
 
 
-def _isolation(table: Table, fitted: Mapping[str, Part]) -> dict[str, Isolation]:
+def _check_lamp(table: Table, sensors: Mapping[str, Wiring]) -> None:
+    """It has to go out by day, and a meter that is the driver's own needs the driver's bus."""
+    dimmer = str(sensors["dimmer"]["driver"])
+    if not GOES_OUT[dimmer] and "relay" not in sensors:
+        raise table.error("relay", "is missing", "a 0-10 V driver does not go out by its dimming input: a relay does")
+    if sensors["meter"]["driver"] == "d4i" and dimmer != "dali":
+        raise table.error("meter.part", "is asked over a DALI bus, which this dimmer is not", "take dali as the dimmer")
+
+
+def _isolation(table: Table, fitted: Mapping[str, Part], sensors: Mapping[str, Wiring]) -> dict[str, Isolation]:
     entries = table.table("isolation")
     needed = ["supply", *(slot for slot, part in fitted.items() if part.mains)]
+    if "zero_cross" in sensors.get("relay", {}):
+        needed.append("zero_cross")
     isolation: dict[str, Isolation] = {}
     for name in needed:
         if not entries.has(name):

@@ -11,7 +11,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-TOPIC = "kerbstone/1/+/+/readings"
+PREFIX = "kerbstone/1"
 
 
 @dataclass
@@ -37,7 +37,8 @@ class Arrived:
         if ident in self.documents:  # the same id with other words is as bad as a double
             self.doubled.add(ident)
         self.documents[ident] = text
-        self.last = document
+        if document["records"]:
+            self.last = document
         for record in document["records"]:
             if record["id"] in self.records:
                 self.doubled.add(str(record["id"]))
@@ -49,12 +50,13 @@ class Arrived:
 class Council:
     """Listens on a loopback broker from a thread of paho's own. `arrived()` is a snapshot."""
 
-    def __init__(self, port: int):
+    def __init__(self, port: int, prefix: str = PREFIX, name: str = "council"):
+        self._topic = f"{prefix}/+/+/readings"
         self._arrived = Arrived()
         self._lock = threading.Lock()
         self._port = port
         self._subscribed = threading.Event()
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id="council", clean_session=False)
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=name, clean_session=False)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
@@ -78,6 +80,11 @@ class Council:
             node = int(ident.split("/")[1])
             found[node] = found.get(node, 0) + 1
         return found
+
+    def documents(self) -> list[str]:
+        """Every document that it holds, as text."""
+        with self._lock:
+            return list(self._arrived.documents.values())
 
     def record_ids(self) -> set[str]:
         with self._lock:
@@ -111,7 +118,7 @@ class Council:
             return self._arrived.redelivered
 
     def _on_connect(self, client: mqtt.Client, *_: Any) -> None:
-        client.subscribe(TOPIC, qos=1)
+        client.subscribe(self._topic, qos=1)
 
     def _on_subscribe(self, *_: Any) -> None:
         self._subscribed.set()

@@ -7,13 +7,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kerbgate import config, control
+from kerbgate import audit, config, control
+from kerbgate.commands.brighten import KEY_FILE
 from kerbgate.errors import GatewayError
 from kerbgate.registry import Registry
 from kerbgate.store import Reader
 
 START_TIMEOUT_S = 15.0
 STOP_TIMEOUT_S = 10.0
+SETTLEMENT = "settlement/1"  # prefix of the outlet that gets level changes
 
 
 class GatewayFailed(Exception):
@@ -25,11 +27,14 @@ class GatewayFailed(Exception):
 class GatewayProcess:
     """One gateway. add_node() before start(). status() is what its control socket last said."""
 
-    def __init__(self, folder: Path, site: str, broker_port: int, clock: Path, inlets: list[str]):
+    def __init__(
+        self, folder: Path, site: str, broker_port: int, clock: Path, inlets: list[str], group_key: bytes | None = None
+    ):
         self.folder = folder
-        self._config = folder / "gateway.toml"
+        self.config = folder / "gateway.toml"
         self._process: subprocess.Popen[bytes] | None = None
         self._last_status: dict[str, Any] = {}
+        self._asked = 0.0
         folder.mkdir(parents=True)
         text = config.render(
             {
@@ -42,20 +47,25 @@ class GatewayProcess:
         )
         for inlet in inlets[1:]:
             text += f'\n[[inlet]]\nurl = "{inlet}"\n'
-        self._config.write_text(text)
-        self._settings = config.load(self._config)
+        if group_key is not None:  # there are lamps, whose level changes go to the settlement alone
+            text += f'\n[[outlet]]\nname = "settlement"\nurl = "mqtt://127.0.0.1:{broker_port}"\ntimeout_s = 2\n'
+            text += f'prefix = "{SETTLEMENT}"\nsettlement = true\n'
+        self.config.write_text(text)
+        self._settings = config.load(self.config)
         self._settings.gateway.state.mkdir(mode=0o700)
+        if group_key is not None:
+            audit.write_private(self._settings.gateway.state / KEY_FILE, group_key)
         self._registry = Registry(self._settings.gateway.registry, create=True)
 
-    def add_node(self, address: int, site: str, board: str, secret: bytes) -> None:
+    def add_node(self, address: int, site: str, board: str, secret: bytes, role: str = "bin") -> None:
         """Writes a node and its secret to the registry."""
-        self._registry.add(address=address, site=site, role="bin", board=board, secret=secret)
+        self._registry.add(address=address, site=site, role=role, board=board, secret=secret)
 
     def start(self) -> None:
         """Starts the process and waits until its control socket answers. GatewayFailed."""
         log = self.folder / "gateway.log"
         with log.open("ab") as output:
-            command = [sys.executable, "-m", "kerbtools", "gateway", "run", "--config", str(self._config)]
+            command = [sys.executable, "-m", "kerbtools", "gateway", "run", "--config", str(self.config)]
             self._process = subprocess.Popen(command, stdout=output, stderr=output)
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
@@ -93,9 +103,11 @@ class GatewayProcess:
             self._process = None
         self._registry.close()
 
-    def status(self) -> dict[str, Any]:
-        """What it says of itself; its last words while it is down."""
-        self._ask()
+    def status(self, age_s: float = 0.0) -> dict[str, Any]:
+        """What it says of itself, or said so long ago at most; its last words while it is down."""
+        if time.monotonic() - self._asked > age_s:
+            self._ask()
+            self._asked = time.monotonic()
         return self._last_status
 
     def committed(self, ids: set[str]) -> set[str]:

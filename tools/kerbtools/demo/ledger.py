@@ -1,6 +1,7 @@
 """The witness: what the nodes say on their consoles that they have taken, kept apart from everything else.
 
-A node prints `taken LIFE INDEX TIME` when a record is safely on its flash. Each one must reach the council, once.
+A node prints `taken LIFE INDEX TIME` when a record is safely on its flash. Each one must reach the council, once. Of a
+level change a lamp prints `changed LIFE INDEX`: it must reach the settlement, once, and nobody else.
 """
 
 import threading
@@ -25,24 +26,33 @@ class Ledger:
     def __init__(self, site: str):
         self._site = site
         self._taken: dict[str, str] = {}  # id -> time as printed
+        self._changed: set[str] = set()
         self._repeated: set[str] = set()  # ids that were taken twice: an index that repeats within a life
         self._lock = threading.Lock()
 
     def read_line(self, node: int, line: str) -> None:
-        """One console line of a node; others than `taken` are not ours."""
+        """One console line of a node; others than `taken` and `changed` are not ours."""
         words = line.split()
-        if len(words) != 4 or words[0] != "taken":
+        if [len(words), *words[:1]] not in ([4, "taken"], [3, "changed"]):
             return
         ident = f"{self._site}/{node}/{words[1]}/{words[2]}"
         with self._lock:
-            if ident in self._taken:
+            if ident in self._taken or ident in self._changed:
                 self._repeated.add(ident)
-            self._taken[ident] = words[3]
+            if words[0] == "taken":
+                self._taken[ident] = words[3]
+            else:
+                self._changed.add(ident)
 
     def taken(self) -> set[str]:
         """Ids of every record taken so far."""
         with self._lock:
             return set(self._taken)
+
+    def changed(self) -> set[str]:
+        """Ids of every level change kept so far."""
+        with self._lock:
+            return set(self._changed)
 
     def repeated(self) -> set[str]:
         with self._lock:

@@ -11,10 +11,12 @@ from kerbtools.demo.chaos import Chaos
 from kerbtools.demo.ledger import count_by_node
 from kerbtools.demo.street import Street
 
+STATUS_S = 1.0  # the picture of the street is drawn more often than the gateway is asked
+
 
 def draw(street: Street, chaos: Chaos | None) -> RenderableType:
     """One picture of the street as it is now."""
-    status = street.gateway.status()
+    status = street.gateway.status(STATUS_S)
     stored = {int(node["node"]): node for node in status.get("nodes", [])}
     taken = count_by_node(street.ledger.taken())
     council = street.council.counts()
@@ -25,6 +27,8 @@ def draw(street: Street, chaos: Chaos | None) -> RenderableType:
     for name in ("node", "board", "fill", "battery", "last seen", "taken", "committed", "at council"):
         table.add_column(name, justify="left" if name == "board" else "right")
     for node, board in street.nodes.items():
+        if board.role != "bin":
+            continue
         record = newest.get(node, {})
         seen = stored.get(node, {}).get("seen_ms")
         table.add_row(
@@ -44,7 +48,43 @@ def draw(street: Street, chaos: Chaos | None) -> RenderableType:
             f"chaos: {tally.node_resets} node resets, {tally.power_cuts} power cuts, "
             f"{tally.gateway_kills} gateway kills, broker {street.broker.chaos_word} {tally.broker_cuts} times"
         )
-    return Group(table, Text("\n".join(lines)), Text("Ctrl-C ends the demo.", style="dim"))
+    parts: list[RenderableType] = [table]
+    if street.lamps is not None:
+        parts += [_lamps(street, newest, taken, council), street.lamps.picture()]
+    return Group(*parts, Text("\n".join(lines)), Text("Ctrl-C ends the demo.", style="dim"))
+
+
+def _lamps(
+    street: Street, newest: dict[int, dict[str, Any]], taken: dict[int, int], council: dict[int, int]
+) -> RenderableType:
+    changed = count_by_node(street.ledger.changed())
+    settled = {} if street.settlement is None else count_by_node(street.settlement.record_ids())
+    table = Table()
+    for name in (
+        "lamp",
+        "power",
+        "energy",
+        "people in 15 min",
+        "taken",
+        "at council",
+        "level changes",
+        "at settlement",
+    ):
+        table.add_column(name, justify="right")
+    for node, board in street.nodes.items():
+        if board.role == "lamp":
+            record = newest.get(node, {})
+            table.add_row(
+                str(node) + ("" if board.alive else " (off)"),
+                _shown(record, "power_w", "W"),
+                _shown(record, "energy_wh", "Wh"),
+                _shown(record, "presence_count", ""),
+                str(taken.get(node, 0)),
+                str(council.get(node, 0)),
+                str(changed.get(node, 0)),
+                str(max(0, settled.get(node, 0) - council.get(node, 0))),
+            )
+    return table
 
 
 def _shown(record: dict[str, Any], name: str, unit: str) -> str:

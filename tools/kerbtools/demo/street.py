@@ -1,8 +1,8 @@
-"""The street: a world with emulated bins, their gateway, and the council's broker; and the verdict on all of it."""
+"""The street: a world with emulated bins and lamps, their gateway, the council's broker; and the verdict on it all."""
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,21 +11,36 @@ from typing import Self
 
 from kerbtools.demo.broker import Broker, open_broker
 from kerbtools.demo.council import Council
-from kerbtools.demo.gateway import GatewayProcess
+from kerbtools.demo.gateway import SETTLEMENT, GatewayProcess
+from kerbtools.demo.lamps import Lamps
 from kerbtools.demo.ledger import Ledger, Verdict, count_by_node
 from kerbtools.emulator import Board, Identity, World
+from kerbtools.emulator.world import START_UTC
 
 SITE = "demo"
 BINS = ((417, "esp32_c3"), (418, "pico_w"), (2290, "esp32_c3"))
 CONFIG = {"heat_s": 0}  # a look at the temperature every two minutes would be a process each
 SPEED = 20 * 3600.0  # virtual seconds a real second, at most, while all boards sleep
+WALK_SPEED = 40.0  # the same, while somebody is to be watched: 35 m in less than a second
+FLIGHT_S = 0.5  # real seconds to the next one, at least
 _LOOK_S = 0.1
 
 
 class Street:
-    """Everything that the demo runs, in one temporary folder. A context manager: it leaves nothing behind."""
+    """Everything that the demo runs, in one temporary folder. A context manager: it leaves nothing behind.
 
-    def __init__(self, seed: int, speed: float | None = SPEED, broker: str = "auto"):
+    lamps: how many, in a row. start_utc: of the world.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        speed: float | None = SPEED,
+        broker: str = "auto",
+        lamps: int = 0,
+        start_utc: int = START_UTC,
+        config: Mapping[str, int] = CONFIG,
+    ):
         self._scratch = TemporaryDirectory(prefix="kerb-demo-")
         folder = Path(self._scratch.name)
         # A broker that gives up root must still pass through to its own folder; secrets lie in folders of mode 0700.
@@ -33,29 +48,40 @@ class Street:
         self.started = time.monotonic()
         self.ledger = Ledger(SITE)
         self.broker: Broker = open_broker(folder / "broker", broker)
-        self.world = World(seed=seed, speed=speed)
+        self.world = World(seed=seed, start_utc=start_utc, speed=speed)
         identities = [Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node, _ in BINS]
-        self.boards = [
-            Board(self.world, board, identity=identity, config=CONFIG, on_line=self._on_line(identity.node))
+        bins = [
+            Board(self.world, board, identity=identity, config=config, on_line=self._on_line(identity.node))
             for (_, board), identity in zip(BINS, identities, strict=True)
         ]
-        self.nodes = {node: board for (node, _), board in zip(BINS, self.boards, strict=True)}
+        self.lamps = Lamps(self.world, SITE, lamps, self._on_line) if lamps else None
+        columns = self.lamps.boards if self.lamps else []
+        if self.lamps:
+            identities += self.lamps.identities
+        self.boards = bins + columns
+        self.nodes = {identity.node: board for identity, board in zip(identities, self.boards, strict=True)}
+        paths = [board.link_path for board in bins] + ([self.lamps.ether.path] if self.lamps else [])
         self.gateway = GatewayProcess(
             folder / "gateway",
             SITE,
             self.broker.port,
             self.world.clock_path,
-            [f"serial:{board.link_path}?baud=115200" for board in self.boards],
+            [f"serial:{path}?baud=115200" for path in paths],
+            self.lamps.group_key if self.lamps else None,
         )
-        for identity, (_, board) in zip(identities, BINS, strict=True):
-            self.gateway.add_node(identity.node, SITE, board, identity.secret)
+        for identity in identities:
+            board = self.nodes[identity.node]
+            self.gateway.add_node(identity.node, SITE, board.facts.name, identity.secret, board.role)
         self.council = Council(self.broker.council_port)
+        self.settlement = Council(self.broker.council_port, SETTLEMENT, "settlement") if self.lamps else None
 
     def __enter__(self) -> Self:
         """Broker, council, gateway, then the nodes: so the first hello finds somebody."""
         try:
             self.broker.start()
             self.council.start()
+            if self.settlement is not None:
+                self.settlement.start()
             self.gateway.start()
             for board in self.boards:
                 board.start()
@@ -69,6 +95,11 @@ class Street:
     ) -> None:
         self._stop()
 
+    def pace_for_eyes(self) -> None:
+        """Let somebody who walks along the street be watched, and the time between two of them fly."""
+        if self.lamps is not None:
+            self.world.speed = min(SPEED, max(WALK_SPEED, self.lamps.ahead_s() / FLIGHT_S))
+
     def virtual_hours(self) -> float:
         return (self.world.now() - self.world.start_utc) / 3600
 
@@ -80,12 +111,17 @@ class Street:
         self.gateway.check()
         self.broker.check()
 
-    def settle(self, taken: set[str], timeout_s: float) -> None:
-        """Wait until the council holds every one of these records, or the time is up. The street lives on meanwhile."""
+    def settle(self, taken: set[str], timeout_s: float, changed: Collection[str] = ()) -> None:
+        """Wait until the council holds every one of these records and the settlement these level changes, or the time
+        is up. The street lives on meanwhile."""
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and taken - self.council.record_ids():
+        while time.monotonic() < deadline and (taken - self.council.record_ids() or self.unsettled(changed)):
             self.check()
             time.sleep(_LOOK_S)
+
+    def unsettled(self, changed: Collection[str]) -> set[str]:
+        """Which of these level changes the settlement does not hold."""
+        return set(changed) - (self.settlement.record_ids() if self.settlement is not None else set())
 
     def verdict(self, taken: set[str]) -> Verdict:
         """The account of these records. Doubled counts ids that came in two documents, and indices taken twice."""
@@ -110,3 +146,5 @@ class Street:
         with ExitStack() as ends:
             for end in (self._scratch.cleanup, self.broker.stop, self.council.stop, self.world.stop, self.gateway.stop):
                 ends.callback(end)
+            if self.settlement is not None:
+                ends.callback(self.settlement.stop)

@@ -193,7 +193,12 @@ except identity.IdentityError as e: out["node"] = out["site"] = None
 c = Counters("/node", 8, 8)
 c.open(255)
 out["boots"], out["records_numbered"] = c.boot_count, c.index_limit
-out["settings_hash"] = "".join("%02x" % b for b in config.digest(config.read("/node/config.json")[0]))
+rows = ()
+if out["role"] == "lamp":
+ from kerbnode import lampsettings
+ rows = (lampsettings.ROWS,)
+held = config.read("/node/config.json", None, *rows)[0]
+out["settings_hash"] = "".join("%02x" % b for b in config.digest(held, *rows))
 print(json.dumps(out))
 """
 
@@ -225,21 +230,31 @@ def _log_lines(device: Device, name: str) -> list[str]:
     return lines
 
 
+def _role(device: Device) -> str:
+    """Of the firmware on the board; a bin's where nothing says so."""
+    try:
+        found = json.loads(_read(device, "/bundle.json") or b"{}")["role"]
+    except (ValueError, KeyError, TypeError):
+        return "bin"
+    return found if found in settings.ROWS else "bin"
+
+
 def _configure(device: Device, options: Options) -> int:
     text = (_read(device, settings.PATH) or b"{}").decode(errors="replace")
+    role = _role(device)
     if options.part == "set":
-        wanted = settings.changed(text, settings.changes(options.changes))
+        wanted = settings.changed(text, settings.changes(options.changes), role)
         device.write(settings.PATH, settings.encode(wanted))
         _show(wanted, options)
         return 0
-    held, complaints = settings.effective(text)
+    held, complaints = settings.effective(text, role)
     if options.part == "get":
-        shown: dict[str, Any] = {name: held[name] for name in options.names or held}
+        shown: dict[str, Any] = {name: held[name] for name in options.names or held if name in held}
         _show({**shown, "complaints": complaints} if options.json else shown, options)
         for complaint in complaints:
             print(printable(complaint), file=sys.stderr)
         return 0
-    base = settings.effective(_file(options.file))[0] if options.file else settings.defaults()
+    base = settings.effective(_file(options.file), role)[0] if options.file else settings.defaults(role)
     differing = {name: [base[name], held[name]] for name in held if held[name] != base[name]}
     if options.json:
         print(json.dumps(differing))

@@ -4,24 +4,29 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from kerbnode import config
+from kerbnode import config, lampsettings
 from kerbtools.device.errors import DeviceError, printable
 
 PATH = "/node/config.json"
-BOUNDS: Mapping[str, tuple[int, int]] = {str(row[0]): (int(row[2]), int(row[3])) for row in config.SETTINGS}
+ROWS: Mapping[str, Sequence[tuple[str, int, int, int]]] = {"bin": config.SETTINGS, "lamp": lampsettings.ROWS}
+# Of every role; a name that two roles have, has the wider bounds here, and its own on the board.
+BOUNDS: dict[str, tuple[int, int]] = {}
+for _name, _, _low, _high in [row for rows in ROWS.values() for row in rows]:
+    BOUNDS[_name] = min(_low, BOUNDS.get(_name, (_low, 0))[0]), max(_high, BOUNDS.get(_name, (0, _high))[1])
 
 
 class SettingError(DeviceError):
     """A setting that does not exist, or a value that it cannot have."""
 
 
-def effective(text: str) -> tuple[dict[str, int], list[str]]:
-    """(every setting as it holds, complaints) of a config.json."""
-    return cast("tuple[dict[str, int], list[str]]", config.parse(text))  # pyright: ignore[reportUnknownMemberType]
+def effective(text: str, role: str = "bin") -> tuple[dict[str, int], list[str]]:
+    """(every setting of a role as it holds, complaints) of a config.json."""
+    found = config.parse(text, None, ROWS[role])  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    return cast("tuple[dict[str, int], list[str]]", found)
 
 
-def defaults() -> dict[str, int]:
-    return effective("{}")[0]
+def defaults(role: str = "bin") -> dict[str, int]:
+    return effective("{}", role)[0]
 
 
 def check_name(name: str) -> None:
@@ -39,7 +44,8 @@ def changes(words: Sequence[str]) -> dict[str, int | None]:
             raise SettingError(f"{printable(word)!r} is no NAME=VALUE.", "Write for example: interval_s=600")
         check_name(name)
         low, high = BOUNDS[name]
-        if text and not (text.isascii() and text.isdigit() and low <= int(text) <= high):
+        digits = text.removeprefix("-")
+        if text and not (digits.isascii() and digits.isdigit() and low <= int(text) <= high):
             raise SettingError(
                 f"{name}={printable(text)} is no whole number from {low} to {high}.",
                 "firmware/SETTINGS.md says what each is for.",
@@ -48,7 +54,7 @@ def changes(words: Sequence[str]) -> dict[str, int | None]:
     return found
 
 
-def changed(text: str, wanted: Mapping[str, int | None]) -> dict[str, Any]:
+def changed(text: str, wanted: Mapping[str, int | None], role: str = "bin") -> dict[str, Any]:
     """What a config.json is to hold after these changes. SettingError where the firmware would not take it."""
     try:
         given = json.loads(text)
@@ -57,7 +63,7 @@ def changed(text: str, wanted: Mapping[str, int | None]) -> dict[str, Any]:
     kept: dict[str, Any] = cast("dict[str, Any]", given) if isinstance(given, dict) else {}
     kept = {name: value for name, value in kept.items() if name not in wanted}
     kept |= {name: value for name, value in wanted.items() if value is not None}
-    complaints = effective(encode(kept).decode())[1]
+    complaints = effective(encode(kept).decode(), role)[1]
     if complaints:
         raise SettingError(
             f"The settings would not hold: {printable('; '.join(complaints))}.",

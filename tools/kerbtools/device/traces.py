@@ -41,7 +41,7 @@ def _own(device: Device) -> trace.Names:
         if told.get("readable"):
             return {}
         if bundle.contents(told["board"], told["role"])[bundle.MANIFEST] == there:
-            return bundle.names(told["role"])
+            return bundle.names(told["role"], told["board"])
     except (FlashRefused, ValueError, KeyError, TypeError, boards.BoardError, bundle.BundleError):
         pass
     print(

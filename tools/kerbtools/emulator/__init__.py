@@ -9,6 +9,7 @@ with World(seed=1, paused=True) as world:
 
 from kerbtools.emulator.board import Board, Identity
 from kerbtools.emulator.energy import Energy
+from kerbtools.emulator.ether import Ether
 from kerbtools.emulator.interpreter import InterpreterError
 from kerbtools.emulator.lamp_scene import LampScene, LampTruth
 from kerbtools.emulator.radio import AccessPoint
@@ -20,6 +21,7 @@ __all__ = [
     "BinScene",
     "Board",
     "Energy",
+    "Ether",
     "Identity",
     "InterpreterError",
     "LampScene",

@@ -18,6 +18,7 @@ from typing import Any, Literal
 from kerbtools import boards, bundle
 from kerbtools.emulator import interpreter
 from kerbtools.emulator.console import Console
+from kerbtools.emulator.ether import Ether, Port
 from kerbtools.emulator.faults import Faults, Request
 from kerbtools.emulator.flash import Flash, Tear
 from kerbtools.emulator.hardware import Hardware
@@ -58,7 +59,7 @@ class Board(Faults):
 
     files: what lies on its flash instead of the role's bundle, by path. directory: where its image lies; an image that
     is there already is kept. on_line: called from the board's thread with each console line. wiring: entries of
-    board.json in place of board.toml's, by slot.
+    board.json in place of board.toml's, by slot. ether: the medium that its link shares; None: a cable of its own.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class Board(Faults):
         on_line: Callable[["Board", str], None] | None = None,
         stall_s: float = STALL_S,
         wiring: Mapping[str, Mapping[str, int | str]] | None = None,
+        ether: Ether | None = None,
     ) -> None:
         self.world = world
         self.facts = boards.load(board)
         if wiring:
-            self.facts = _rewired(self.facts, role, wiring)
+            self.facts = rewired(self.facts, role, wiring)
         self._is_rewired = bool(wiring)
         self.role = role
         self.name = name or (f"{board}-{identity.node}" if identity else f"{board}-{world.attached}")
@@ -105,7 +107,7 @@ class Board(Faults):
         folder = directory or world.directory / self.name
         folder.mkdir(parents=True, exist_ok=True)
         self.flash = Flash(folder / "flash.img", self.facts)
-        self._link = LinkPty()
+        self._link = LinkPty() if ether is None else ether.port()
         self.hardware = Hardware(self.facts, self.scene, self.flash, self._link, seed, role=role, air=world.air)
         if not self.flash.exists():
             self.wipe_flash()
@@ -253,6 +255,8 @@ class Board(Faults):
         kind: ResetKind = "power"
         cause = self.facts.reset_causes[kind]
         self.hardware.nudge = lambda: self.world.nudge(actor)
+        if isinstance(self._link, Port):
+            self._link.nudge = self.hardware.nudge
         try:
             while True:
                 self.starts += 1
@@ -290,8 +294,8 @@ class Board(Faults):
                     cause = self.facts.reset_causes["power" if kind == "brownout" else kind]
         except BaseException as error:
             self.failure = error
+            self.world.fail(error)
             self._console.print(f"[emulator: {type(error).__name__}: {error}]\n".encode())
-            raise
         finally:
             self._runs = False
             self.flash.close()
@@ -346,7 +350,7 @@ def _bundle(board: str, role: str) -> Mapping[str, bytes]:
         return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
 
-def _rewired(facts: boards.Board, role: str, wiring: Mapping[str, Mapping[str, int | str]]) -> boards.Board:
+def rewired(facts: boards.Board, role: str, wiring: Mapping[str, Mapping[str, int | str]]) -> boards.Board:
     """The board with these entries in place of board.toml's. BoardError for a driver that no part of the slot has."""
     here = facts.roles[role]
     fitted = dict(here.parts)

@@ -66,6 +66,16 @@ class Flash:
         image = self._load()
         return sorted(f"{folder.rstrip('/')}/{name}" for folder, _, names in image.walk("/") for name in names)
 
+    def files(self) -> dict[str, bytes]:
+        """What all files hold, by absolute path."""
+        image = self._load()
+        paths = [f"{folder.rstrip('/')}/{name}" for folder, _, names in image.walk("/") for name in names]
+        found: dict[str, bytes] = {}
+        for path in paths:
+            with _open(image, path, "rb") as file:
+                found[path] = file.read()
+        return found
+
     # The running board.
 
     def open(self) -> None:

@@ -10,7 +10,8 @@ from kerbtools.emulator.energy import Ledger
 from kerbtools.emulator.flash import Flash
 from kerbtools.emulator.lamp_scene import LampScene
 from kerbtools.emulator.line_noise import LineNoise
-from kerbtools.emulator.link import LinkPty
+from kerbtools.emulator.link import Link
+from kerbtools.emulator.parts import Dali
 from kerbtools.emulator.parts.bus import I2cPart, UartPart
 from kerbtools.emulator.pins import Pins
 from kerbtools.emulator.radio import Air, State, Station
@@ -26,6 +27,7 @@ _RADIO_BITS_PER_US = 6  # net rate at which a frame is sent, taken for all; each
 _FRAME_US = 200
 _TIMER, _PIN = 1, 2  # kinds of an event, and of what can be polled: UART, socket
 _TIMER_WAKES = 4  # machine.TIMER_WAKE
+MAX_SAMPLES = 128  # that the queue of a PIO state machine holds: eight words of 16
 
 Reply = tuple[int, int, bytes]  # a, b, payload
 
@@ -48,7 +50,7 @@ class Hardware:
         facts: boards.Board,
         scene: BinScene | LampScene,
         flash: Flash,
-        link: LinkPty,
+        link: Link,
         seed: str,
         *,
         role: str = "bin",
@@ -206,6 +208,8 @@ class Hardware:
             Op.PIN_PULSE: lambda call, now_us: (*self.pins.pulse(call.a, call.b, now_us), b""),
             Op.WAKE_REASON: lambda call, now_us: (self._wake_reason[0], self._wake_reason[1], b""),
             Op.PWM_SET: self._pwm_set,
+            Op.LINE_SEND: self._line_send,
+            Op.LINE_HEAR: self._line_hear,
             Op.ADC_READ: self._adc_read,
             Op.UART_OPEN: self._uart_open,
             Op.UART_ANY: lambda call, now_us: (self.waiting(call.a, now_us), 0, b""),
@@ -287,6 +291,20 @@ class Hardware:
 
     def _pwm_off(self, pin: int, now_us: int) -> None:
         self.wired.pwm[pin].pwm(float(self.pins.read(pin, now_us)), 0, now_us)
+
+    def _line_send(self, call: Call, now_us: int) -> Reply:
+        self._line(call.a).send(call.payload, call.b, now_us)
+        self.pins.refresh()
+        return 0, 0, b""
+
+    def _line_hear(self, call: Call, now_us: int) -> Reply:
+        return 0, 0, self._line(call.a).samples(call.b / 1000, MAX_SAMPLES, now_us)
+
+    def _line(self, pin: int) -> Dali:
+        line = self.wired.dali.get(pin)
+        if line is None:
+            raise OSError(errno.ENODEV, f"no DALI bus at pin {pin}")
+        return line
 
     def _adc_read(self, call: Call, now_us: int) -> Reply:
         part = self.wired.analogue.get(call.a)

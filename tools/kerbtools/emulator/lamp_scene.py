@@ -21,11 +21,14 @@ class LampTruth:
 
 
 class LampScene:
-    """One lamp. cloud: 0 clear to 1 overcast; outage: the street's supply is off; both may be set at any time."""
+    """One lamp. cloud: 0 clear to 1 overcast; cover: share of the light that something before the light sensor takes;
+    outage: the street's supply is off; sag_v: how far its volts are down. All may be set at any time."""
 
     def __init__(self, seed: str, start_us: int) -> None:
         self.extra_c = 0.0
         self.outage = False
+        self.sag_v = 0.0
+        self.cover = 0.0
         self._seed = seed
         self._start_us = start_us
         own = random.Random(seed)  # noqa: S311  a scene, not a secret
@@ -63,7 +66,7 @@ class LampScene:
         return 1 << 62
 
     def mains_v(self, now_us: int) -> float:
-        return 0.0 if self.outage else self._volts + 2.0 * math.sin(now_us / _HOUR_US * 2.7)
+        return 0.0 if self.outage else self._volts - self.sag_v + 2.0 * math.sin(now_us / _HOUR_US * 2.7)
 
     def _passages(self, hour: int) -> list[tuple[int, int]]:
         found = self._hours.get(hour)

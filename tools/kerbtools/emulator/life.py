@@ -26,6 +26,8 @@ HOLD_LIMIT_S = 30.0
 # After the first bytes of an answer the clock runs on at real pace for so long, so that the rest of it is in time too.
 HOLD_AFTER_BYTES_S = 0.02
 _POLL_STEP_US = 5_000  # between two looks at sockets and UARTs that something waits for
+_LINK_STEP_US = 1_000_000  # at the link alone, while no answer is due
+_POLLED = 3  # bytes for each thing that is waited for: its kind, its number, flags
 _LOOK_S = 0.1  # how often a board that makes no call is looked at
 _LOOK_AT_REPL_S = 0.002  # where it may have come to wait for input
 
@@ -306,12 +308,22 @@ class Life:
 
     def _poll(self, asked: bytes, until_us: int, heed: Callable[[int], int]) -> bytes:
         """Wait until one of `asked` is ready, something interrupts, or the time is over; returns what is ready."""
+        link = self._hardware.link
+        only_link = asked[:2] == bytes((1, self._hardware.link_uart)) and len(asked) == _POLLED
+
+        def arrives_us(now_us: int) -> int:
+            return min(heed(now_us), link.next_us() or FOREVER)
+
         while True:
             now_us = self._world.now_us()
             ready = self._hardware.ready(asked, now_us)
             if any(ready) or now_us >= until_us or heed(now_us) <= now_us:
                 return ready
-            self._sleep(min(until_us, now_us + _POLL_STEP_US), heed)
+            if only_link and link.next_us() is not None:
+                self._sleep(until_us, arrives_us)
+                continue
+            step_us = _LINK_STEP_US if only_link and self._sent_at is None else _POLL_STEP_US
+            self._sleep(min(until_us, now_us + step_us), heed)
 
     def _wait_for_bytes(self, uart: int, until_us: int) -> int:
         """Wait until a UART has received something. Returns the bytes waiting, 0 after the timeout."""

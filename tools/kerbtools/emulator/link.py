@@ -4,8 +4,25 @@ import errno
 import os
 import select
 import tty
+from typing import Protocol
 
 _READ = 4096
+
+
+class Link(Protocol):
+    """What a board's link is to the hardware: a LinkPty of its own, or a place on an Ether."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def closed(self) -> bool: ...
+    def has_peer(self) -> bool: ...
+    def write(self, data: bytes) -> int: ...
+    def read(self) -> bytes: ...
+    def next_us(self) -> int | None: ...
+    def drop_input(self) -> None: ...
+    def wait(self, seconds: float, *others: int) -> None: ...
+    def close(self) -> None: ...
 
 
 class LinkPty:
@@ -43,6 +60,10 @@ class LinkPty:
             if error.errno == errno.EIO:  # no peer, and nothing left of it
                 return b""
             raise
+
+    def next_us(self) -> int | None:
+        """None: nobody knows when something arrives, so the board has to look."""
+        return None
 
     def drop_input(self) -> None:
         """Forget what arrived while the board's UART was off."""

@@ -77,6 +77,10 @@ class Op(IntEnum):
     SOCKET_RECEIVE = 62  # a: socket, b: at most so many bytes -> payload; empty: the peer has closed
     SOCKET_CLOSE = 63  # a: socket
     PIN_PULSE = 64  # a: pin, b: level -> a: microseconds until the pin has it, b: for how long; negative: for ever
+    LINE_SEND = 65  # a: pin of a DALI transmitter, b: microseconds a half bit, payload: its levels, one a byte
+    LINE_HEAR = (
+        66  # a: pin of a DALI receiver, b: nanoseconds a sample -> payload: its levels from an answer's start on
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from kerbtools import boards
 from kerbtools.emulator import parts
 from kerbtools.emulator.energy import Ledger
 from kerbtools.emulator.lamp_scene import LampScene
-from kerbtools.emulator.parts.bus import I2cPart, LevelSink, LevelSource, Powered, PwmSink, SpiPart, UartPart
+from kerbtools.emulator.parts.bus import Analogue, I2cPart, LevelSink, LevelSource, Powered, PwmSink, SpiPart, UartPart
+from kerbtools.emulator.parts.chip import ESP32_PIN, RP2_PIN, Chip
 from kerbtools.emulator.scene import BinScene
 
 Entry = Mapping[str, int | str]
@@ -23,14 +24,16 @@ class Wired:
     by_slot: dict[str, parts.Part] = field(default_factory=dict[str, parts.Part])
     uarts: dict[int, UartPart | None] = field(default_factory=dict[int, UartPart | None])  # the link's has no part
     one_wire: dict[int, parts.Ds18b20] = field(default_factory=dict[int, parts.Ds18b20])
-    analogue: dict[int, parts.Cells] = field(default_factory=dict[int, parts.Cells])
+    analogue: dict[int, Analogue] = field(default_factory=dict[int, Analogue])
     i2c: dict[tuple[int, int], list[I2cPart]] = field(default_factory=dict[tuple[int, int], list[I2cPart]])
     spi: dict[int, list[tuple[int, SpiPart]]] = field(default_factory=dict[int, list[tuple[int, SpiPart]]])
     sources: dict[int, LevelSource] = field(default_factory=dict[int, LevelSource])
     sinks: dict[int, LevelSink] = field(default_factory=dict[int, LevelSink])
     pwm: dict[int, PwmSink] = field(default_factory=dict[int, PwmSink])
+    dali: dict[int, parts.Dali] = field(default_factory=dict[int, parts.Dali])  # by either pin
     always_on: list[Powered] = field(default_factory=list[Powered])
     luminaire: parts.Luminaire | None = None
+    banks: parts.D4i | None = None
     load_ua: Callable[[], int] = lambda: 0  # what the board and its parts draw now
 
 
@@ -71,6 +74,8 @@ def wire(facts: boards.Board, role: str, site: Site, ledger: Ledger) -> Wired:
     if role == "lamp":
         wired.luminaire = parts.Luminaire(site.lamp.mains_v)
         wired.by_slot["luminaire"] = wired.luminaire
+        rp2 = facts.port == "rp2"
+        wired.analogue[RP2_PIN if rp2 else ESP32_PIN] = Chip(lambda now_us: _inside_c(wired, site, now_us), rp2)
     for slot, entry in facts.roles[role].sensors.items():
         fit = _FITTERS.get(str(entry["driver"]))
         part = fit(wired, entry, site) if fit else parts.Part()
@@ -191,9 +196,43 @@ def _pwm(wired: Wired, entry: Entry, site: Site) -> parts.Part:
 
 
 def _relay(wired: Wired, entry: Entry, site: Site) -> parts.Part:
-    part = parts.Relay(_luminaire(wired), int(entry["lit_level"]))
+    lamp = _luminaire(wired)
+    part = parts.Relay(lamp, int(entry["lit_level"]), int(entry["operate_ms"]), int(entry["release_ms"]))
     wired.sinks[int(entry["pin"])] = part
+    if "zero_cross" in entry:
+        wired.sources[int(entry["zero_cross"])] = parts.ZeroCross(lamp, part)
     return part
+
+
+def _dali(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Dali(
+        _luminaire(wired), _banks(wired, site), idle_tx=int(entry["idle_tx"]), idle_rx=int(entry["idle_rx"])
+    )
+    wired.dali[int(entry["tx"])] = wired.dali[int(entry["rx"])] = part
+    wired.sources[int(entry["rx"])] = part
+    return part
+
+
+def _d4i(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    return _banks(wired, site)
+
+
+def _ld2410(wired: Wired, entry: Entry, site: Site) -> parts.Part:
+    part = parts.Ld2410(f"{site.seed}/ld2410", site.lamp.is_occupied)
+    wired.uarts[int(entry["uart"])] = part
+    return part
+
+
+def _banks(wired: Wired, site: Site) -> parts.D4i:
+    """The memory banks of the lamp's driver, one set of them."""
+    if wired.banks is None:
+        wired.banks = parts.D4i(_luminaire(wired), lambda now_us: site.lamp.truth(now_us).temperature_c)
+    return wired.banks
+
+
+def _inside_c(wired: Wired, site: Site, now_us: int) -> float:
+    """The air in the luminaire's head."""
+    return site.lamp.truth(now_us).temperature_c + HEATS_C * _luminaire(wired).light(now_us)
 
 
 def _on_i2c(wired: Wired, entry: Entry, part: I2cPart) -> None:
@@ -209,18 +248,22 @@ def _luminaire(wired: Wired) -> parts.Luminaire:
 def _light_at(wired: Wired, scene: LampScene) -> Callable[[int], float]:
     """What a sensor on the column sees: daylight, and a little of its own lamp."""
     luminaire = _luminaire(wired)
-    return lambda now_us: scene.daylight_lux(now_us) + OWN_LIGHT_LUX * luminaire.light(now_us)
+    return lambda now_us: (scene.daylight_lux(now_us) + OWN_LIGHT_LUX * luminaire.light(now_us)) * (1 - scene.cover)
 
 
+HEATS_C = 25.0  # what full light adds to the air in the luminaire; invented, plausible
 OWN_LIGHT_LUX = 4.0  # of its own lamp at full light, on a sensor that looks at the sky; invented, plausible
 
 _FITTERS: Mapping[str, Callable[[Wired, Entry, Site], parts.Part]] = {
     "a02yyuw": _a02yyuw,
     "bh1750": _bh1750,
     "bl0942": _bl0942,
+    "d4i": _d4i,
+    "dali": _dali,
     "divider": _divider,
     "ds18b20": _ds18b20,
     "jsn_sr04t": _jsn_sr04t,
+    "ld2410": _ld2410,
     "level": _level,
     "lis3dh": _lis3dh,
     "pwm": _pwm,

@@ -47,7 +47,7 @@ class World:
     """A seeded world. start_utc: Unix seconds. speed: virtual seconds per real second while all boards sleep.
 
     speed None: sleeps take no real time. paused: the clock does not pass the moments that `advance` allows.
-    Use as a context manager, or call `stop`.
+    Use as a context manager, or call `stop`. A `with` that ends well raises what ended a board's own thread.
     """
 
     def __init__(
@@ -67,6 +67,7 @@ class World:
         self._holds: set[object] = set()
         self._horizon_us = start_utc * 1_000_000 if paused else FOREVER
         self._stopped = False
+        self._failure: BaseException | None = None
         self._things: list[Stoppable] = []
         self._driver = threading.Thread(target=self._drive, name="kerb-world", daemon=True)
         self._driver.start()
@@ -78,6 +79,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        if error is None and self._failure is not None:
+            raise self._failure
 
     def now(self) -> float:
         """UTC seconds."""
@@ -151,6 +154,11 @@ class World:
             self.release(actor)
             self._actors.remove(actor)
             self._changed.notify_all()
+
+    def fail(self, error: BaseException) -> None:
+        """The emulator itself failed in a board's thread; the first such error counts."""
+        with self._lock:
+            self._failure = self._failure or error
 
     def charge(self, us: int) -> int:
         """Let time pass for a running actor's own doing; return the time. In a hold it passes by itself."""

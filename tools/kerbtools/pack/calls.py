@@ -9,6 +9,7 @@ import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 from kerbtools.pack.merge import Part
+from kerbtools.pack.walking import walk
 
 _AT_HAND = (ast.Name, ast.Attribute, ast.Constant, ast.expr_context)
 
@@ -48,7 +49,7 @@ def _functions(parts: Sequence[Part], outside: frozenset[str]) -> dict[str, tupl
 
 def _calls(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
     """Each call, and what it calls."""
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Call):
             if isinstance(node.func, ast.Name) and ":" in node.func.id:
                 yield node, node.func.id.removeprefix("@")
@@ -61,7 +62,7 @@ def _mentions(parts: Sequence[Part], name: str) -> int:
         (isinstance(node, ast.Name) and node.id.removeprefix("@") == name)
         or (isinstance(node, ast.Attribute) and "." + node.attr == name)
         for part in parts
-        for node in ast.walk(part.tree)
+        for node in walk(part.tree)
     )
 
 
@@ -111,6 +112,6 @@ def _placed(call: ast.Call, function: ast.FunctionDef, skipped: int) -> list[ast
             return []
         found.append(value)
     order = [names.index(each.arg or "") for each in call.keywords]
-    if order != sorted(order) and not all(isinstance(node, _AT_HAND) for each in found for node in ast.walk(each)):
+    if order != sorted(order) and not all(isinstance(node, _AT_HAND) for each in found for node in walk(each)):
         return []
     return found

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
 
 from kerbtools.pack import scopes
+from kerbtools.pack.walking import walk
 
 Target = tuple[str, str | None]  # module, and a name in it; None: the module itself
 
@@ -34,6 +35,18 @@ class Part:
     tree: ast.Module = field(default_factory=lambda: ast.Module([], []))
     borrowed: set[str] = field(default_factory=set[str])  # names of earlier parts
     is_open: bool = False  # other code takes this module as a value, and asks for its names
+
+    def owned(self) -> set[str]:
+        """The qualified names that it binds, at its top or by `global`."""
+        found: set[str] = set()
+        for node in walk(self.tree):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                found.add(node.id)
+            elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                found.add(node.name)
+            elif isinstance(node, ast.Global):
+                found.update(node.names)
+        return {name for name in found if ":" in name and name[0] not in "@."}
 
     def names(self) -> set[str]:
         """What its modules bind at their tops, without modules' names."""
@@ -92,7 +105,7 @@ def _needed(name: str, tree: ast.Module, trees: Mapping[str, ast.Module]) -> tup
     """The merged modules that a module imports at its top, and those that it imports later."""
     at_top: set[str] = set()
     all_of_it: set[str] = set()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ImportFrom):
             found = {module for module, _ in _targets(node, trees).values() if module in trees} - {name}
             all_of_it |= found
@@ -159,7 +172,7 @@ class _Qualified(ast.NodeTransformer):
         self._at_top = tops[module]
         _one_meaning(module, trees[module], trees)
         self._globals = scopes.bound(trees[module]) | {
-            name for node in ast.walk(trees[module]) if isinstance(node, ast.Global) for name in node.names
+            name for node in walk(trees[module]) if isinstance(node, ast.Global) for name in node.names
         }
         self._outside: dict[str, str] = {}  # imported at the top from outside: the name that it gets here
         self._scopes: list[tuple[set[str], dict[str, Target]]] = []
@@ -318,7 +331,7 @@ class _Qualified(ast.NodeTransformer):
             else:
                 names = {
                     self._of(module, part.attr)
-                    for part in ast.walk(scope)
+                    for part in walk(scope)
                     if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == name
                 }
             for each in names:
@@ -348,7 +361,7 @@ def _replace(scope: ast.AST, old: ast.stmt, new: list[ast.stmt]) -> None:
 
 def _fill(scope: ast.AST) -> None:
     """`pass` where an import was all that there was."""
-    for node in ast.walk(scope):
+    for node in walk(scope):
         if getattr(node, "body", None) == []:
             node.body = [ast.Pass()]  # type: ignore[attr-defined]
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from kerbtools.pack import scopes
 from kerbtools.pack.merge import MergeError, Part
+from kerbtools.pack.walking import walk
 
 TABLES = ("ROWS",)  # of rows whose second text names an attribute
 
@@ -59,10 +60,11 @@ def shorten(parts: Sequence[Part], outside: frozenset[str], roots: Mapping[str, 
     for part in parts:
         _apart(part, finals)
     told = {part.module: _told(part) for part in parts}
+    owners = [(part, part.owned()) for part in parts]
     for part in parts:
         _Written(finals, attributes, pool, named).visit(part.tree)
         if part.borrowed:
-            _borrow(part, parts, finals)
+            _borrow(part, owners, finals)
         found.names[part.module] = _table(told[part.module])
         ast.fix_missing_locations(part.tree)
     found.public = finals
@@ -86,13 +88,13 @@ def _texts(trees: Sequence[ast.Module]) -> Iterator[str]:
     """Texts that could be a name, without those that are."""
     for tree in trees:
         names = set(_field_names(tree))
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in names:
                 yield node.value
 
 
 def _field_names(tree: ast.Module) -> Iterator[ast.Constant]:
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]).rpartition(".")[2] in TABLES:
             for row in getattr(node.value, "elts", ()):
                 if isinstance(row, ast.Tuple) and len(row.elts) > 1 and isinstance(row.elts[1], ast.Constant):
@@ -105,12 +107,12 @@ def _foreign(trees: Sequence[ast.Module]) -> set[str]:
     for tree in trees:
         modules = {
             "@" + alias.asname[1:]
-            for node in ast.walk(tree)
+            for node in walk(tree)
             if isinstance(node, ast.Import)
             for alias in node.names
             if alias.asname
         }
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Name) and not _is_ours(node.id):
                 found.add(node.id)
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
@@ -126,7 +128,7 @@ def _is_ours(name: str) -> bool:
 
 
 def _named_in_calls(trees: Sequence[ast.Module]) -> set[str]:
-    return {node.arg for tree in trees for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
+    return {node.arg for tree in trees for node in walk(tree) if isinstance(node, ast.keyword) and node.arg}
 
 
 def _defined(trees: Sequence[ast.Module]) -> set[str]:
@@ -134,7 +136,7 @@ def _defined(trees: Sequence[ast.Module]) -> set[str]:
     found: set[str] = set()
     for tree in trees:
         found.update(str(node.value) for node in _field_names(tree))
-        for node in ast.walk(tree):
+        for node in walk(tree):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 found.add(node.attr)
             elif isinstance(node, ast.Name) and node.id[0] == ".":
@@ -157,12 +159,7 @@ def _globals(
 
     beside: of a name that later files import, the short names that they import with it.
     """
-    owned = {
-        name
-        for node in ast.walk(part.tree)
-        for name in _stored(node)
-        if ":" in name and name[0] not in "@." and name.partition(":")[0] in part.modules
-    }
+    owned = part.owned()
     exceptions = _exceptions(part.tree)
     rebound = _rebound([part.tree])
     found: dict[str, str] = {}
@@ -186,10 +183,11 @@ def _globals(
 def _beside(part: Part, parts: Sequence[Part], known: Mapping[str, str]) -> dict[str, set[str]]:
     """Of each name of a part that later ones import, the short names that they import of other parts."""
     found: dict[str, set[str]] = {}
+    owned = part.owned()
     for later in parts:
         others = {known[name] for name in later.borrowed if name in known}
         for name in later.borrowed:
-            if name.partition(":")[0] in part.modules:
+            if name in owned:
                 found.setdefault(name, set()).update(others)
     return found
 
@@ -197,7 +195,7 @@ def _beside(part: Part, parts: Sequence[Part], known: Mapping[str, str]) -> dict
 def _apart(part: Part, finals: Mapping[str, str]) -> None:
     """Refuse a file in which one name would stand for two things, of its own or of earlier files."""
     meant: dict[str, str] = {}
-    for name in sorted({name for name in finals if name.partition(":")[0] in part.modules} | part.borrowed):
+    for name in sorted(part.owned() | part.borrowed):
         other = meant.setdefault(finals[name], name)
         if other != name:
             raise MergeError(f"{part.module}: {other} and {name} would both be called {finals[name]}")
@@ -207,31 +205,22 @@ def _of_class_bodies(tree: ast.Module) -> set[str]:
     """The names of modules that a class asks for while it is made, when what it has bound so far stands before them."""
     return {
         node.id
-        for statement in ast.walk(tree)
+        for statement in walk(tree)
         if isinstance(statement, ast.ClassDef)
         for part in statement.body
-        for node in ([*scopes.outside(part)] if isinstance(part, ast.FunctionDef) else ast.walk(part))
+        for node in ([*scopes.outside(part)] if isinstance(part, ast.FunctionDef) else walk(part))
         if isinstance(node, ast.Name) and ":" in node.id
     }
 
 
-def _stored(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-        yield node.id
-    elif isinstance(node, (ast.FunctionDef, ast.ClassDef)):
-        yield node.name
-    elif isinstance(node, ast.Global):
-        yield from node.names
-
-
 def _rebound(trees: Sequence[ast.Module]) -> set[str]:
-    return {name for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Global) for name in node.names}
+    return {name for tree in trees for node in walk(tree) if isinstance(node, ast.Global) for name in node.names}
 
 
 def _exceptions(tree: ast.Module) -> set[str]:
     """Classes whose names a person sees."""
     found = {"Exception"}
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.ClassDef) and any(
             isinstance(base, ast.Name) and base.id in found for base in node.bases
         ):
@@ -327,10 +316,10 @@ class _Written(ast.NodeTransformer):
         parameters: dict[str, None] = {}
         variables: dict[str, None] = {}
         inner = {
-            node.id for scope in scopes.within(function) for node in ast.walk(scope) if isinstance(node, ast.Name)
+            node.id for scope in scopes.within(function) for node in walk(scope) if isinstance(node, ast.Name)
         }  # what it shares with another is a parameter of that
         used: set[str] = set()
-        for node in ast.walk(function):
+        for node in walk(function):
             for name in scopes.parameters(node):
                 parameters[name.arg] = None
             for name in (getattr(node, "id", None), getattr(node, "name", None), getattr(node, "asname", None)):
@@ -346,10 +335,10 @@ class _Written(ast.NodeTransformer):
         return found | {name: f"_{number}" for number, name in enumerate(others)}
 
 
-def _borrow(part: Part, parts: Sequence[Part], finals: Mapping[str, str]) -> None:
+def _borrow(part: Part, owners: Sequence[tuple[Part, set[str]]], finals: Mapping[str, str]) -> None:
     """Imports, at a file's top, of the names that it takes from earlier ones."""
-    for other in parts:
-        names = sorted(finals[name] for name in part.borrowed if name.partition(":")[0] in other.modules)
+    for other, owned in owners:
+        names = sorted(finals[name] for name in part.borrowed & owned)
         if names:
             part.tree.body.insert(0, ast.ImportFrom(other.module, [ast.alias(name) for name in names], 0))
 

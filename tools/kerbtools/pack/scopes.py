@@ -3,6 +3,8 @@
 import ast
 from collections.abc import Collection, Iterator
 
+from kerbtools.pack.walking import walk
+
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 FUNCTIONS = (ast.FunctionDef, ast.Lambda, *COMPREHENSIONS)
 Scope = ast.FunctionDef | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
@@ -51,12 +53,12 @@ def outside(function: ast.FunctionDef) -> Iterator[ast.AST]:
     """The nodes of a function that belong to where it is defined: decorators and defaults."""
     defaults = [*function.args.defaults, *(each for each in function.args.kw_defaults if each is not None)]
     for part in (*defaults, *function.decorator_list):
-        yield from ast.walk(part)
+        yield from walk(part)
 
 
 def members(node: ast.ClassDef) -> set[str]:
     """The names that a class binds in its body."""
-    return {name for statement in node.body for part in ast.walk(statement) for name in _binds_member(statement, part)}
+    return {name for statement in node.body for part in walk(statement) for name in _binds_member(statement, part)}
 
 
 def _binds_member(statement: ast.stmt, part: ast.AST) -> Iterator[str]:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerbgate.registry import ROLES, Asset, Registry, cards, inventory, provisioning
-from kerbnode import config
+from kerbnode import config, lampsettings
 from kerbtools.provision.errors import OrderError
 
 # Columns of a CSV file, and options by the same names. Of these, the first block describes the asset.
 ASSET_COLUMNS = ("asset", "site", "role", "latitude", "longitude", "usrn", "supply", "wattage_w", "luminaire", "feeder")
 NODE_COLUMNS = ("address", "unique_id", "settings", "replace", "lamp_hours")
 MAX_TEXT = 1000  # characters of a field
+PLACE_UNIT = 10_000  # of a lamp's latitude and longitude: 11 m
 _LAMP_COLUMNS = ("supply", "wattage_w", "luminaire", "feeder")
 
 
@@ -82,7 +83,7 @@ def order_from(registry: Registry, fields: Mapping[str, str], *, line: int = 0) 
     site = asset.site if asset else fields.get("site", "") or (former.site if former else "")
     if not site:
         raise OrderError("site is missing", "name the site that the gateway serves")
-    settings = read_settings(fields.get("settings", ""))
+    settings = read_settings(fields.get("settings", ""), settled)
     return Order(
         site=site,
         role=settled or None,
@@ -97,10 +98,19 @@ def order_from(registry: Registry, fields: Mapping[str, str], *, line: int = 0) 
 
 
 def settle(order: Order, role: str) -> Order:
-    """The order for a board whose firmware has this role. RegistryError."""
-    if order.role is not None or order.asset is None:
-        return replace(order, role=order.role or role)
-    return replace(order, role=role, asset=cards.check(replace(order.asset, role=role)))
+    """The order for a board whose firmware has this role. A lamp is told its place, by which it knows its night.
+    OrderError, RegistryError."""
+    if order.role is None and order.asset is not None:
+        order = replace(order, asset=cards.check(replace(order.asset, role=role)))
+    order = replace(order, role=order.role or role)
+    asset = order.asset
+    if order.role == "lamp" and asset is not None and asset.latitude is not None and asset.longitude is not None:
+        place = {"latitude": round(asset.latitude * PLACE_UNIT), "longitude": round(asset.longitude * PLACE_UNIT)}
+        order = replace(order, settings=place | order.settings)
+    complaints = _complaints(order.settings, order.role or role)
+    if complaints:
+        raise OrderError(f"settings: {complaints[0]}", "see firmware/SETTINGS.md for names and bounds")
+    return order
 
 
 def order_again(registry: Registry, address: int) -> Order:
@@ -133,18 +143,28 @@ def check(registry: Registry, order: Order, unique_id: str) -> None:
         )
 
 
-def read_settings(text: str) -> dict[str, int]:
-    """Settings written as `name=value`, separated by spaces or semicolons, held to the firmware's own table."""
+def read_settings(text: str, role: str = "") -> dict[str, int]:
+    """Settings written as `name=value`, separated by spaces or semicolons, held to the firmware's own table of a role.
+
+    role: "" where it is not known yet; then those of any role are taken, and the node complains of a foreign one.
+    """
     settings: dict[str, int] = {}
     for word in text.replace(";", " ").split():
         name, equals, value = word.partition("=")
         if not equals or name in settings:
             raise OrderError(f"setting {word[:80]!r} is no name=value, or comes twice", "see firmware/SETTINGS.md")
-        settings[name] = whole(name, value, (1 << 31) - 1)
-    complaints: list[str] = config.parse(json.dumps(settings))[1]  # pyright: ignore[reportUnknownMemberType]
-    if complaints:
-        raise OrderError(f"settings: {complaints[0]}", "see firmware/SETTINGS.md for names and bounds")
+        settings[name] = whole(name, value.removeprefix("-"), (1 << 31) - 1) * (-1 if value.startswith("-") else 1)
+    roles = [role] if role else list(ROLES)
+    complaints = [_complaints(settings, one) for one in roles]
+    if all(complaints):
+        raise OrderError(f"settings: {complaints[0][0]}", "see firmware/SETTINGS.md for names and bounds")
     return settings
+
+
+def _complaints(settings: Mapping[str, int], role: str) -> list[str]:
+    """What the firmware of a role would say of these settings."""
+    rows = lampsettings.ROWS if role == "lamp" else config.SETTINGS
+    return config.parse(json.dumps(dict(settings)), None, rows)[1]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
 
 
 def whole(name: str, text: str, most: int) -> int:

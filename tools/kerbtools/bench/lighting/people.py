@@ -7,6 +7,7 @@ from dataclasses import dataclass
 WALK_MPS, CYCLE_MPS = 1.4, 5.0
 CYCLISTS = 0.2  # share of arrivals that are one cyclist
 GROUP = (0.35, 0.40, 0.15, 0.10)  # shares of groups of 1 to 4: 2.0 people on average
+PER_ARRIVAL = CYCLISTS + (1 - CYCLISTS) * sum(size * share for size, share in enumerate(GROUP, 1))  # people
 APART_S = 1.0  # between two people of a group
 
 
@@ -32,10 +33,9 @@ def arrivals(seed: str, start_s: int, end_s: int, per_hour: Callable[[int], floa
     """
     rng = random.Random(seed)  # noqa: S311  a workload, not a secret
     sizes = range(1, len(GROUP) + 1)
-    per_arrival = CYCLISTS + (1 - CYCLISTS) * sum(size * share for size, share in zip(sizes, GROUP, strict=True))
     people: list[Person] = []
     for hour_s in range(start_s, end_s, 3600):
-        rate = per_hour(hour_s) / per_arrival / 3600
+        rate = per_hour(hour_s) / PER_ARRIVAL / 3600
         at = hour_s + rng.expovariate(rate) if rate > 0 else end_s
         while at < min(hour_s + 3600, end_s):
             forward = rng.random() < 0.5

@@ -1,219 +1,246 @@
 """`kerb bench lighting`: energy beside a fixed schedule, and who stood in too little light. People are simulated."""
 
-# pyright: basic
-# The control is MicroPython's, which carries no types.
-
-import csv
-import gzip
-from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
-from functools import cache, partial
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from statistics import median
-from zoneinfo import ZoneInfo
 
-from kerbnode import astro
-from kerbnode.lamp import Lamp
-from kerbnode.wave import Waves
-from kerbtools.bench import workload
-from kerbtools.bench.lighting.count import Count, add
-from kerbtools.bench.lighting.people import arrivals
-from kerbtools.bench.lighting.street import Faults, Street, reach_m
+from kerbtools.bench.lighting import centre, ladder, least
+from kerbtools.bench.lighting.count import Count
+from kerbtools.bench.lighting.nights import COLUMNS, Night, Settings, run_all, total
+from kerbtools.bench.lighting.people import PER_ARRIVAL
+from kerbtools.bench.lighting.street import NO_FAULTS, Faults
 
-COLUMNS = 20
-FLOOR, HOLD_MS = 20, 30_000
-DUSK_SUN, DAWN_SUN, SUNSET = -20, -30, -8  # tenths of a degree
-HEIGHT_MM = 6000
-SOME, BUSY = 20, 48  # percent of the time with somebody under a column, at 100 and at 300 passages an hour
-RADAR_MM, RADAR_CONE = 16_000, 100  # parts.toml: c4001_25m
-PATH = (514500, -25900)  # Bristol, 1e-4 degrees
-CENTRE = (-368480, 1747650)
-ZONE = ZoneInfo("Pacific/Auckland")
-AUCKLAND: list[object] = [720, 780, [9, 5, 6, -600], [4, 1, 6, -600]]
-DEAD_SENSOR = "107 Quay Street"
-YEAR = 2019
-PLANNED = 75  # percentile of past hours that the calendar plans for; more people are noticed
+PATH = ladder.BRISTOL
 SEASONS = ("2019-03-20", "2019-06-20", "2019-09-20", "2019-12-20")
 NIGHTS = 3
+PATH_RATES = (3, 9)
+CENTRE_STEP = 24  # days from night to night: all weekdays and seasons alike
+SWEEP_COLUMNS, SWEEP_STEP = 8, 73  # a part of a street and of a year is enough to compare settings
+QUICK = 73  # days
+AIMS = {"path": 65, "median": 50, "least": 30}
 
-
-def settings(place: tuple[int, int], high: int, hold_ms: int = HOLD_MS, floor: int = FLOOR) -> dict[str, int]:
-    return {
-        "dusk_lux": 70, "dawn_lux": 35, "latitude": place[0], "longitude": place[1], "dusk_sun": DUSK_SUN,
-        "dawn_sun": DAWN_SUN, "supply_switched": 0, "hold_ms": hold_ms, "ramp_up_ms": 500, "ramp_down_ms": 8000,
-        "floor": floor, "high": high, "low": floor, "exempt": 0,
-        "middle": 75, "some_percent": SOME, "busy_percent": BUSY,
-    }  # fmt: skip
-
-
-@cache
-def night_of(
-    noon_s: int, place: tuple[int, int], dusk_sun: int = DUSK_SUN, dawn_sun: int = DAWN_SUN
-) -> tuple[int, int]:
-    """Dusk and dawn, on whole minutes, of the night after a local noon; by the sun's height in tenths of a degree."""
-    heights = astro.sine(astro.angle_of(dusk_sun)), astro.sine(astro.angle_of(dawn_sun))
-    edges: list[int] = []
-    before = False
-    for second in range(noon_s, noon_s + 86400, 60):
-        height = astro.sun_height(second, *place)
-        rising = astro.sun_height(second + 120, *place) > height
-        dark = height < heights[rising]
-        if dark != before:
-            edges.append(second)
-            before = dark
-    return edges[0], edges[1]
-
-
-def one_night(
-    seed: str,
-    noon_s: int,
-    place: tuple[int, int],
-    per_hour: Callable[[int], float],
-    required: Callable[[int], int],
-    faults: Faults,
-    count: Count,
-    rules: list[list[int]] | None = None,
-    zone: list[object] | None = None,
-    high: int = 100,
-    half: Callable[[int], bool] = lambda second: second % 86400 < 5 * 3600,
-    hold_ms: int = HOLD_MS,
-    floor: int = FLOOR,
-    waves: bool = True,
-) -> Street:
-    """One night of a street; adds to `count`."""
-    night = night_of(noon_s, place)
-    start_s = (night[0] - 1800) // 60 * 60
-
-    def make(at: int) -> tuple[Lamp, Waves | None]:
-        member = at + 1
-        below = [other for other in (member - 1, member - 2) if other >= 1]
-        above = [other for other in (member + 1, member + 2) if other <= COLUMNS]
-        lamp = Lamp(settings(place, high, hold_ms, floor), rules or [], zone or [0], True)
-        return lamp, Waves(below, above, 350, high, 40) if waves else None
-
-    street = Street(f"{seed}/street", COLUMNS, make, reach_m(RADAR_MM, RADAR_CONE, HEIGHT_MM), faults, place)
-    length_m = street.columns[-1].x_m
-    people = arrivals(f"{seed}/people", start_s, night[1], per_hour, length_m)
-    street.run(start_s, night[1] + 1800, people)
-    sun = night_of(noon_s, place, SUNSET, SUNSET)
-    add(count, street.columns, people, start_s, night, sun, required, half)
-    return street
-
-
-def row(street: str, case: str, count: Count) -> dict[str, object]:
-    return {
-        "street": street,
-        "case": case,
-        "saving_percent": round(100 * (1 - count.wh / count.full_wh), 1),
-        "saving_of_half_nights": round(100 * (1 - count.wh / count.half_wh), 1),
-        "stood_too_dark_percent": round(100 * count.dark_s / max(1, count.person_s), 3),
-        "with_35_m_around_percent": round(100 * count.ahead_s / max(1, count.person_s), 3),
-        "person_hours": round(count.person_s / 3600, 1),
-        "daylight_lamp_hours": round(count.day_lit_s / 3600, 3),
-        "switchings_a_lamp_night": round(count.switchings / max(1, count.lamp_nights), 1),
-        "people": "simulated",
-    }
-
+PLAIN = Settings()  # floor 20 %, hold 30 s, two columns ahead
+CENTRE = Settings(hold_ms=20_000, ahead=1, some_percent=22, busy_percent=52)  # where there is light all round
+FAULTS = Faults(clock_off_s=600)
 
 CASES = (
-    ("no fault", Faults(0, 0, 0, 0)),
+    ("no fault", NO_FAULTS),
     ("2 % missed, 1 % lost", Faults(dead=0)),
     ("and one dead node in twenty", Faults()),
-    ("and clocks off by ten minutes", Faults(clock_off_s=600)),
+    ("and clocks off by ten minutes", FAULTS),
+)
+SWEEP = (
+    ("plain: hold 30 s, two columns ahead, traffic from 20 % and 48 %, floor 20 %", PLAIN),
+    ("hold 60 s", replace(PLAIN, hold_ms=60_000)),
+    ("hold 20 s", replace(PLAIN, hold_ms=20_000)),
+    ("one column ahead", replace(PLAIN, ahead=1)),
+    ("traffic from 22 % and 52 %", replace(PLAIN, some_percent=22, busy_percent=52)),
+    ("the centre's: the three above", CENTRE),
+    ("no waves", replace(PLAIN, waves=False)),
+    ("floor 10 %", replace(PLAIN, floor=10)),
+    ("floor 30 %", replace(PLAIN, floor=30)),
+    ("ramp down in 20 s", replace(PLAIN, ramp_down_ms=20_000)),
 )
 
 
-def rows() -> Iterator[dict[str, object]]:
-    """The quiet path at 3 and at 9 passages an hour, then every counter of the centre."""
-    for rate in (3, 9):
-        for case, faults in CASES:
-            count = Count()
-            for season in SEASONS:
-                noon = int(datetime.fromisoformat(season + "T12:00:00+00:00").timestamp())
-                for day in range(NIGHTS):
-                    seed = f"path {rate} {season} {day}"
-                    one_night(seed, noon + day * 86400, PATH, lambda _, rate=rate: rate, lambda _: 100, faults, count)
-            yield row(f"quiet path, {rate} passages an hour", case, count)
-    yield from centre()
+@dataclass(frozen=True, slots=True)
+class Street:
+    """Some nights of one street under one name. Each row of the table is one of these."""
+
+    street: str
+    case: str
+    nights: Sequence[Night]
 
 
-def centre() -> Iterator[dict[str, object]]:
-    """Each counter of the centre on its own street, planned from one half of the weeks and lit in the other."""
-    path = workload.shared() / "data" / "auckland_ped" / "hourly_dev.csv.gz"
-    if not path.exists():
+def rows(quick: bool = False) -> Iterator[dict[str, object]]:
+    """All tables. quick: some nights only, to see that all of it works."""
+    yield from path(quick)
+    if not centre.recorded().exists():
         yield {"street": "busy centre", "not_measured": "the recorded counts are not beside this checkout"}
-        return
-    savings: list[float] = []
-    for name, passages in counters(path).items():
-        count = Count()
-        for season in SEASONS:
-            for day in range(NIGHTS):
-                date = datetime.fromisoformat(season) + timedelta(days=7 * day)
-                rules = plan(passages, date)
-                noon = int(date.replace(hour=12, tzinfo=ZONE).timestamp())
-                rate = partial(_rate, passages)
-                one_night(
-                    f"{name} {season} {day}", noon, CENTRE, rate, lambda second, rate=rate: required(rate(second)),
-                    Faults(), count, rules, AUCKLAND, half=_is_small_hours,
-                )  # fmt: skip
-        found = row(name, "faults as of the path", count)
-        savings.append(float(str(found["saving_percent"])))
-        yield found
-    yield {"street": f"{len(savings)} counters", "median_saving": median(savings), "least_saving": min(savings)}
+    else:
+        yield from busy(quick)
+        yield from least.rows()
+        yield from sweep(quick)
+    yield from year(quick)
+    yield from ladder.rows(QUICK if quick else 365)
 
 
-@cache
-def counters(path: Path) -> dict[str, dict[datetime, int]]:
-    """Passages by local hour of each counter that lives. Source: Heart of the City Auckland, CC BY 4.0."""
-    with gzip.open(path, "rt", newline="") as file:
-        lines = csv.DictReader(file)
-        names = [name for name in lines.fieldnames or () if name not in ("local_start", DEAD_SENSOR)]
-        found: dict[str, dict[datetime, int]] = {name: {} for name in names}
-        for line in lines:
-            hour = datetime.fromisoformat(line["local_start"])
-            for name in names:
-                if hour.year == YEAR and line[name]:
-                    found[name][hour] = int(float(line[name]))
-    return {name: passages for name, passages in found.items() if len(passages) > 8000}
+def path(quick: bool) -> Iterator[dict[str, object]]:
+    """The quiet path at 3 and at 9 passages an hour."""
+    evenings = _seasons(1 if quick else NIGHTS)
+    streets = [
+        Street(f"quiet path, {rate} passages an hour", case, [_path_night(rate, day, faults) for day in evenings])
+        for rate in PATH_RATES
+        for case, faults in CASES
+    ]
+    streets += [
+        Street(
+            f"quiet path, {rate} groups an hour",
+            CASES[-1][0],
+            [_path_night(rate * PER_ARRIVAL, day, FAULTS) for day in evenings],
+        )
+        for rate in PATH_RATES
+    ]
+    quick_to_light: list[dict[str, object]] = []
+    for street, count in _counted(streets):
+        yield _row(street, count)
+        if street.case == CASES[0][0]:
+            quick_to_light.append(_response(street, count))
+    yield from quick_to_light
 
 
-def required(passages: float) -> int:
-    """Percent, by passages an hour."""
-    return 100 if passages > 300 else 75 if passages >= 100 else 60
+def busy(quick: bool) -> Iterator[dict[str, object]]:
+    """Each counter of the centre on its own street, planned from one half of the weeks and lit in the other."""
+    evenings = _days(QUICK if quick else CENTRE_STEP)
+    cases = (("plain settings", PLAIN), ("the centre's settings", CENTRE))
+    streets = [
+        _centre(name, evenings, settings, FAULTS, f"all faults, {case}")
+        for case, settings in cases
+        for name in centre.counters()
+    ]
+    found: dict[str, list[Count]] = {}
+    for street, count in _counted(streets):
+        yield _row(street, count)
+        found.setdefault(street.case, []).append(count)
+    for case, counts in found.items():
+        yield _summary(case, counts)
 
 
-def plan(passages: dict[datetime, int], date: datetime) -> list[list[int]]:
-    """Calendar rules: for each kind of night and hour what most such hours of the other weeks need."""
-    rules: list[list[int]] = []
-    for weekdays in ((0, 1, 2, 3), (4,), (5,), (6,)):
-        wanted: list[int] = []
-        for hour in (*range(12, 24), *range(12)):
-            seen = sorted(
-                count for at, count in passages.items()
-                if at.hour == hour and (at - timedelta(hours=12)).weekday() in weekdays
-                and abs((at - date).days) <= 45 and (at - date).days // 7 % 2
-            )  # fmt: skip
-            wanted.append(required(seen[len(seen) * PLANNED // 100]) if seen else 100)
-        for level, begin, end in _spans(wanted):
-            mask = sum(1 << weekday for weekday in weekdays)
-            rules.append([mask, 101, 1231, (begin + 12) % 24 * 60, (end + 12) % 24 * 60, level, FLOOR])
-    return rules[:16]
+def sweep(quick: bool) -> Iterator[dict[str, object]]:
+    """Other settings, over all counters together."""
+    evenings = _days(4 * SWEEP_STEP if quick else SWEEP_STEP)
+    streets = [
+        _centre(name, evenings, settings, FAULTS, case, SWEEP_COLUMNS)
+        for case, settings in SWEEP
+        for name in centre.counters()
+    ]
+    streets += [
+        replace(
+            street, case="plain, and the level of each hour is known", nights=[*map(centre.foreknown, street.nights)]
+        )
+        for street in streets[: len(centre.counters())]
+    ]
+    found: list[Count] = []
+    for street, count in _counted(streets):
+        found.append(count)
+        if len(found) == len(centre.counters()):
+            yield _summary(street.case, found)
+            found = []
 
 
-def _spans(wanted: list[int]) -> Iterator[tuple[int, int, int]]:
-    """(level, first hour, hour after the last) where less than full is wanted; hours count from noon."""
-    begin = 0
-    for hour in range(1, len(wanted) + 1):
-        if hour == len(wanted) or wanted[hour] != wanted[begin]:
-            if wanted[begin] < 100:
-                yield wanted[begin], begin, hour
-            begin = hour
+def year(quick: bool) -> Iterator[dict[str, object]]:
+    """A year without a fault: every night of the path, and of the centre each CENTRE_STEP days."""
+    every = _days(QUICK if quick else 1)
+    streets = [
+        Street(
+            f"quiet path, {rate} passages an hour",
+            "a year, no fault",
+            [_path_night(rate, day, NO_FAULTS, SWEEP_COLUMNS) for day in every],
+        )
+        for rate in PATH_RATES
+    ]
+    for street, count in _counted(streets):
+        yield _row(street, count)
+    if centre.recorded().exists():
+        evenings = _days(2 * QUICK if quick else CENTRE_STEP)
+        streets = [
+            _centre(name, evenings, CENTRE, NO_FAULTS, "a year, no fault", SWEEP_COLUMNS) for name in centre.counters()
+        ]
+        yield _summary("a year, no fault", [count for _, count in _counted(streets)])
 
 
-def _rate(passages: dict[datetime, int], second: int) -> float:
-    hour = datetime.fromtimestamp(second, ZONE).replace(minute=0, second=0, tzinfo=None)
-    return passages.get(hour, 0)
+def _days(step: int) -> list[datetime]:
+    first = datetime(centre.YEAR, 1, 3)
+    return [first + timedelta(days=day) for day in range(0, 361, step)]
 
 
-def _is_small_hours(second: int) -> bool:
-    return datetime.fromtimestamp(second, ZONE).hour < 5
+def _seasons(nights: int) -> list[datetime]:
+    return [datetime.fromisoformat(season) + timedelta(days=day) for season in SEASONS for day in range(nights)]
+
+
+def _path_night(rate: float, evening: datetime, faults: Faults, columns: int = COLUMNS) -> Night:
+    noon_s = int(evening.replace(hour=12, tzinfo=UTC).timestamp())
+    small_hours = frozenset(range(12, 17))  # 00:00 to 05:00
+    return Night(
+        f"path {rate} {evening:%Y-%m-%d}", PATH, noon_s, (rate,) * 24, (100,) * 24, small_hours, PLAIN, faults,
+        columns=columns,
+    )  # fmt: skip
+
+
+def _centre(
+    name: str, evenings: Sequence[datetime], settings: Settings, faults: Faults, case: str, columns: int = COLUMNS
+) -> Street:
+    nights = [replace(centre.night(name, day, settings, faults), columns=columns) for day in evenings]
+    return Street(name, case, nights)
+
+
+def _counted(streets: Sequence[Street]) -> Iterator[tuple[Street, Count]]:
+    counts = run_all([night for street in streets for night in street.nights])
+    for street in streets:
+        yield street, total(next(counts) for _ in street.nights)
+
+
+def _saving(count: Count) -> float:
+    return 100 * (1 - count.wh / count.full_wh)
+
+
+def _most(count: Count) -> float:
+    return 100 * (1 - count.least_wh / count.full_wh)
+
+
+def _too_dark(count: Count) -> float:
+    return 100 * count.dark_s / max(1.0, count.person_s)
+
+
+def _row(street: Street, count: Count) -> dict[str, object]:
+    return {
+        "street": street.street,
+        "case": street.case,
+        "nights": len(street.nights),
+        "saving_percent": round(_saving(count), 1),
+        "most_possible": round(_most(count), 1),
+        "share_of_it": round(_saving(count) / _most(count), 2),
+        "saving_of_half_nights": round(100 * (1 - count.wh / count.half_wh), 1),
+        "stood_too_dark_percent": round(_too_dark(count), 3),
+        "stood_too_dark_s": round(count.dark_s),
+        "person_hours": round(count.person_s / 3600),
+        "around_too_dark_percent": round(100 * count.around_s / max(1.0, count.person_s), 3),
+        "daylight_lamp_hours": round(count.day_lit_s / 3600, 3),
+        "switchings_a_lamp_night": round(count.switchings / count.lamp_nights, 1),
+        "waves_a_lamp_hour": round(count.told * 3600 / count.lamp_s, 1),
+    }
+
+
+def _summary(case: str, counts: Sequence[Count]) -> dict[str, object]:
+    savings = [_saving(count) for count in counts]
+    most = [_most(count) for count in counts]
+    dark = [_too_dark(count) for count in counts]
+    return {
+        "centre_all_counters": case,
+        "saving_median": round(median(savings), 1),
+        "saving_least": round(min(savings), 1),
+        "aims": f"{AIMS['median']}, {AIMS['least']}",
+        "most_possible_median": round(median(most), 1),
+        "most_possible_least": round(min(most), 1),
+        "share_of_it": round(median(ours / best for ours, best in zip(savings, most, strict=True)), 2),
+        "saving_of_half_nights": round(median(100 * (1 - count.wh / count.half_wh) for count in counts), 1),
+        "stood_too_dark_percent": round(median(dark), 3),
+        "of_the_worst": round(max(dark), 3),
+        "daylight_lamp_hours": round(sum(count.day_lit_s for count in counts) / 3600, 3),
+        "switchings_a_lamp_night": round(median(count.switchings / count.lamp_nights for count in counts), 1),
+    }
+
+
+def _response(street: Street, count: Count) -> dict[str, object]:
+    """From what the sensor says to what the driver is told; the sensor's own time and the driver's come on top."""
+    found: dict[str, object] = {"from_a_detection": street.street, "detections": len(count.own_ms)}
+    for name, spans in (
+        ("own_column_ramps_s", count.own_ms),
+        ("own_column_is_full_s", count.own_full_ms),
+        ("two_ahead_are_full_s", count.ahead_full_ms),
+    ):
+        ordered = sorted(spans)
+        for share in (50, 99):
+            found[f"{name}_p{share}"] = ordered[len(ordered) * share // 100] / 1000
+    return found

@@ -15,7 +15,7 @@ class Bl0942(Part):
     1,638.4 x 256 power units in an hour's second sum; frequency register: 1,000,000 / Hz.
     """
 
-    FAULTS = ("silent", "garbled", "stuck")
+    FAULTS = ("silent", "garbled", "stuck", "out_of_range")
 
     def __init__(self, luminaire: Luminaire, *, baud: int, shunt_uohm: int, top_ohm: int, bottom_ohm: int) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ class Bl0942(Part):
 
     def _registers(self, now_us: int) -> dict[int, bytes]:
         lamp = self._luminaire
-        volts, watts = lamp.volts(now_us), lamp.power_w(now_us)
+        volts, watts = lamp.volts(now_us) * (3 if self.fault == "out_of_range" else 1), lamp.power_w(now_us)
         amperes = watts / (volts * lamp.power_factor(now_us)) if volts > 1 else 0.0
         shunt_mv = amperes * self._shunt_mohm
         divider_mv = volts * 1000 * self._divider
@@ -76,7 +76,7 @@ class Bl0942(Part):
         energy = 3537 * lamp.energy_wh(now_us) * self._shunt_mohm * 1000 * self._divider / _REFERENCE_V**2
         values = {
             1: 305978 * shunt_mv / _REFERENCE_V,
-            2: 73989 * divider_mv / _REFERENCE_V,
+            2: 73989 * divider_mv / _REFERENCE_V + (now_us // 1000 % 7 if volts else 0),  # its lowest bits are noise
             3: 305978 * shunt_mv / _REFERENCE_V,
             4: power,
             5: energy * 3600 / (1638.4 * 256),

@@ -46,6 +46,14 @@ class SpiPart(Protocol):
         ...
 
 
+class Analogue(Protocol):
+    """Something at an ADC pin."""
+
+    def read(self, now_us: int) -> tuple[int, int]:
+        """(0..65535, microvolts)."""
+        ...
+
+
 class Powered(Protocol):
     """A part behind a load switch, or with a pin that shuts it down."""
 

@@ -11,30 +11,36 @@ STANDBY_W = 0.5
 class Luminaire(Part):
     """rated_w at full light. Power is standby, a tenth of the rest for the driver, and the light in proportion.
 
-    The power factor falls with the load, as that of drivers does. The curve is invented and plausible.
+    The power factor falls with the load, as that of drivers does. The curve is invented and plausible. floor: the least
+    light of a driver that has mains. Of "dead" its light source is open, of "driver" it is the driver, which draws
+    nothing; of "partial" a string of four is dark; of "cycling" it goes out for one minute in five.
     """
 
-    FAULTS = ("dead", "stuck_full")
+    FAULTS = ("dead", "driver", "partial", "stuck_full", "cycling")
 
     def __init__(self, mains_v: Callable[[int], float], rated_w: float = 60.0) -> None:
         super().__init__()
         self.rated_w = rated_w
         self.level = 1.0  # dimming level asked for, 0..1: an open input is full light
         self.closed = True  # whether the relay gives it mains
+        self.floor = FLOOR
+        self.on_power: Callable[[], None] = _nothing  # its driver gets mains again
         self._mains_v = mains_v
         self._energy_wh = 0.0
         self._counted_us: int | None = None
 
     def light(self, now_us: int) -> float:
         """Light as a share of full, 0..1."""
-        if not self.closed or self._mains_v(now_us) < 100 or self.fault == "dead" or not self.present:
+        if not self.closed or self._mains_v(now_us) < 100 or not self.present or self.fault in ("dead", "driver"):
             return 0.0
-        return 1.0 if self.fault == "stuck_full" else max(FLOOR, self.level)
+        if self.fault == "cycling" and now_us // 60_000_000 % 5 == 0:
+            return 0.0
+        return 1.0 if self.fault == "stuck_full" else max(self.floor, self.level)
 
     def power_w(self, now_us: int) -> float:
-        if not self.closed or self._mains_v(now_us) < 100 or not self.present:
+        if not self.closed or self._mains_v(now_us) < 100 or not self.present or self.fault == "driver":
             return 0.0
-        light = self.light(now_us)
+        light = self.light(now_us) * (0.75 if self.fault == "partial" else 1.0)
         return STANDBY_W + (self.rated_w - STANDBY_W) * (0.1 + 0.9 * light) * (light > 0)
 
     def power_factor(self, now_us: int) -> float:
@@ -74,14 +80,20 @@ class Dimmer(Part):
 
 
 class Relay(Part):
-    """The relay in the luminaire's supply. lit_level: the pin's level at which the lamp has mains."""
+    """The relay in the luminaire's supply. lit_level: the pin's level at which the lamp has mains.
 
-    FAULTS = ("welded", "open")
+    moved_us: when its contacts met or parted, operate_ms or release_ms after its pin. Of "no_zero" its zero-cross
+    detector is broken.
+    """
 
-    def __init__(self, luminaire: Luminaire, lit_level: int) -> None:
+    FAULTS = ("welded", "open", "no_zero")
+
+    def __init__(self, luminaire: Luminaire, lit_level: int, operate_ms: int = 0, release_ms: int = 0) -> None:
         super().__init__()
         self._luminaire = luminaire
         self._lit_level = lit_level
+        self._moves_us = operate_ms * 1000, release_ms * 1000
+        self.moved_us: int | None = None
 
     def begin(self, now_us: int) -> None:
         """Its pin was told already."""
@@ -89,5 +101,36 @@ class Relay(Part):
     def drive(self, level: int, now_us: int) -> None:
         self._luminaire.settle(now_us)
         closed = level == self._lit_level or not self.present or self.fault == "welded"
-        self._luminaire.closed = closed and self.fault != "open"
+        closed = closed and self.fault != "open"
+        if closed != self._luminaire.closed:
+            self._luminaire.closed = closed
+            self.moved_us = now_us + self._moves_us[closed]
+            if closed:
+                self._luminaire.on_power()
         self.draws(level != self._lit_level, now_us)
+
+
+class ZeroCross:
+    """The zero-cross detector beside a relay: high for a millisecond from each zero of the mains on."""
+
+    HALF_US = 10_000
+    PULSE_US = 1_000
+
+    def __init__(self, luminaire: Luminaire, relay: Relay) -> None:
+        self.present = True
+        self._luminaire = luminaire
+        self._relay = relay
+
+    def level(self, now_us: int) -> int:
+        """Its pin."""
+        works = self._relay.fault != "no_zero" and self._luminaire.volts(now_us) > 50
+        return int(works and now_us % self.HALF_US < self.PULSE_US)
+
+    def next_change_us(self, after_us: int) -> int:
+        """The next edge."""
+        begun_us = after_us - after_us % self.HALF_US
+        return begun_us + (self.PULSE_US if after_us < begun_us + self.PULSE_US else self.HALF_US)
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,20 @@
+"""Modules come and go: on a board, what samples, what speaks and what listens share the heap."""
+
+import gc
+import sys
+
+
+def is_loaded(name):
+    return name in sys.modules
+
+
+def let_go(names, besides=""):
+    """Let go of loaded modules whose names begin so; besides: one that stays. The heap is one piece after it."""
+    if sys.implementation.name == "micropython":
+        for module in list(sys.modules):
+            if module.startswith(names) and module != besides:
+                parent, leaf = module.rsplit(".", 1)
+                del sys.modules[module]
+                if parent in sys.modules and hasattr(sys.modules[parent], leaf):
+                    delattr(sys.modules[parent], leaf)
+    gc.collect()

@@ -1,0 +1,171 @@
+"""No way by fault or silence to dark at night or to burning by day: every combination of what can fail, over three days.
+
+The control is the node's own, whole: photocell, ladder, calendar, presence, waves, commands. What fails is every clock
+with every photocell, place, supply and calendar, from the start or after two days; and every presence sensor with every
+neighbour and gateway.
+"""
+
+import itertools
+import math
+from functools import cache
+from typing import Any
+
+import pytest
+
+from kerbnode import astro, control
+from kerbnode.lamp import Lamp
+from kerbnode.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUPPLY, UNKNOWN
+from kerbnode.photocell import SETTLE_S
+from kerbtools.bench.lighting.ladder import BRISTOL
+from kerbtools.bench.lighting.nights import Settings, lamp_settings
+from kerbtools.bench.lighting.street import lux_at, remembered
+from kerbwire import commands
+from kerbwire.channels import FAULT, NOT_FITTED
+
+NOON_S = 1774180800  # 2026-03-22 12:00 UTC
+STEP_S = 1800
+FAILS_S, END_S = 48 * 3600, 96 * 3600
+NIGHT_DEGREES, DAY_DEGREES = -8.0, 4.0  # where a cell is believed against the sun, and ten minutes of a clock, wider
+FOUND_S = 3 * 3600  # after it began to contradict a full day, a covered cell is found out
+
+CLOCKS = ("right", "ten minutes slow", "ten minutes fast", "lost", "never set")
+CELLS = {"right": None, "covered": 0, "in a light": 500, "silent": FAULT, "not fitted": NOT_FITTED}
+PLACES = ("known", "unknown")
+SUPPLIES = ("permanent", "switched")
+POLICIES = ("lit", "dark", "dark, exempt")
+SENSORS = ("nobody", "somebody", "stuck on", "silent", "not fitted")
+NEIGHBOURS = ("silent", "a storm of waves")
+GATEWAYS = ("silent", "put it out for an hour at noon and at midnight")
+DARK = [[127, 101, 1231, 0, 1440, 0, 0]]
+
+
+@cache
+def degrees(utc_s: int) -> float:
+    return math.degrees(math.asin(astro.sun_height(utc_s, *BRISTOL) / astro.ONE))
+
+
+class Walk:
+    """Four days of one lamp; check() is asked at each step."""
+
+    def __init__(self, clock: str, cell: str, place: str, supply: str, policy: str) -> None:
+        settings: dict[str, Any] = lamp_settings(BRISTOL, Settings())
+        if place == "unknown":
+            settings["latitude"] = settings["longitude"] = None
+        settings["supply_switched"] = int(supply == "switched")
+        settings["exempt"] = int(policy == "dark, exempt")
+        self.clock, self.cell, self.policy = clock, cell, policy
+        self.fits_cell = cell != "not fitted"
+        self.lamp = Lamp(settings, [] if policy == "lit" else DARK, [0], False)
+        self.floor = settings["floor"]
+        self.lit_by_day_s = 0  # since the last dark step
+
+    def utc(self, now_s: int, fails: bool) -> int | None:
+        if self.clock == "never set" or (self.clock == "lost" and fails):
+            return None
+        off_s = {"ten minutes slow": -600, "ten minutes fast": 600}.get(self.clock, 0) if fails else 0
+        return NOON_S + now_s + off_s
+
+    def run(self, fails_from_s: int) -> None:
+        for now_s in range(0, END_S, STEP_S):
+            fails = now_s >= fails_from_s
+            truth = lux_at(NOON_S + now_s, BRISTOL)
+            told = CELLS[self.cell]
+            lux = truth if told is None or (not fails and self.fits_cell) else told
+            self.lamp.sense(lux, now_s)
+            self.lamp.sense(lux, now_s + SETTLE_S)  # and all the time in between
+            utc_s = self.utc(now_s, fails)
+            self.lamp.judge(now_s + SETTLE_S, utc_s)
+            self.lamp.tick(False, 1000 * (now_s + SETTLE_S))
+            self.check(now_s, utc_s, self.lamp.target)
+
+    def check(self, now_s: int, utc_s: int | None, level: int) -> None:
+        lamp, night = self.lamp, self.lamp.night
+        said = f"{now_s / 3600:.1f} h, {night.source=} {night.faults=} {lamp.state=}"
+        if degrees(NOON_S + now_s) < NIGHT_DEGREES:
+            if self.policy == "dark" and utc_s is not None:
+                assert level == 0 and (lamp.state == control.DARK or self.believes_a_lie(now_s)), said
+                return
+            assert level >= self.floor or self.believes_a_lie(now_s), said
+        elif degrees(NOON_S + now_s) > DAY_DEGREES:
+            self.lit_by_day_s = self.lit_by_day_s + STEP_S if lamp.target else 0
+            if not lamp.target:
+                return
+            if night.source == CELL:  # covered, and not found out yet: by the day learnt, or by a night that never ends
+                known = now_s - lamp.cell.since_s <= LONGEST_NIGHT_S
+                assert self.cell == "covered" and known and self.lit_by_day_s <= 13 * 3600, said
+            elif night.source == LEARNT:
+                assert self.lit_by_day_s <= FOUND_S, said
+            else:  # nothing says that it is day
+                assert night.source in (UNKNOWN, SUPPLY), said
+                assert utc_s is None or lamp.night._place is None, said
+                assert night.source == SUPPLY or night.faults or lamp.cell.is_dark is None, said
+
+    def believes_a_lie(self, now_s: int) -> bool:
+        """A cell in a light, without a clock: within an hour of the learnt dusk, or of a day where none was learnt."""
+        night, cell = self.lamp.night, self.lamp.cell
+        if self.cell != "in a light" or night.source != CELL:
+            return False
+        if night._learnt(now_s) is None:
+            return now_s - cell.since_s < LONGEST_DAY_S
+        return not night._learnt(now_s - 3600)
+
+
+COMBINATIONS = list(itertools.product(CLOCKS, CELLS, PLACES, SUPPLIES, POLICIES))
+
+
+@pytest.mark.parametrize("fails_from_s", [0, FAILS_S], ids=["from the start", "after two days"])
+def test_whatever_fails_of_clock_cell_place_and_supply(fails_from_s: int) -> None:
+    sources: set[int] = set()
+    with remembered():
+        for combination in COMBINATIONS:
+            walk = Walk(*combination)
+            try:
+                walk.run(fails_from_s)
+            except AssertionError as error:
+                raise AssertionError(f"{', '.join(combination)}: {error}") from None
+            sources.add(walk.lamp.night.source)
+    assert len(COMBINATIONS) == 300 and len(sources) == 5 - (fails_from_s == 0)  # every rung was stood upon
+
+
+def test_whatever_fails_of_sensor_neighbours_and_gateway() -> None:
+    for sensor, neighbour, gateway, clock in itertools.product(SENSORS, NEIGHBOURS, GATEWAYS, ("right", "never set")):
+        settings = lamp_settings(BRISTOL, Settings())
+        lamp = Lamp(settings, [], [0], sensor != "not fitted")
+        active = {"nobody": False, "not fitted": False, "silent": None}.get(sensor, True)
+        high = 0
+        for now_s in range(0, 36 * 3600, 300):
+            lux = lux_at(NOON_S + now_s, BRISTOL)
+            lamp.sense(lux, now_s)
+            lamp.sense(lux, now_s + SETTLE_S)
+            lamp.judge(now_s + SETTLE_S, NOON_S + now_s if clock == "right" else None)
+            if neighbour != "silent":
+                lamp.light_up(100, 600, 1000 * now_s)
+            put_out = gateway != "silent" and now_s % (12 * 3600) < 3600
+            if put_out and now_s % (12 * 3600) == 0:
+                lamp.command(commands.OPERATOR, now_s, now_s + 1, 0, now_s + 3600)
+            level = lamp.tick(active, 1000 * (now_s + SETTLE_S))
+            said = f"{sensor}, {neighbour}, {gateway}, {clock}, {now_s / 3600:.1f} h: {control.STATES[lamp.state]}"
+            if degrees(NOON_S + now_s) < NIGHT_DEGREES and not put_out:
+                assert lamp.target >= settings["floor"], said
+                high += lamp.target == 100
+            elif degrees(NOON_S + now_s) < NIGHT_DEGREES:
+                assert lamp.state == control.OPERATOR and lamp.target == 0, said
+            elif degrees(NOON_S + now_s) > DAY_DEGREES:
+                assert level == 0, said
+        if sensor in ("somebody", "stuck on", "silent") or neighbour != "silent":
+            assert high > 50, f"{sensor}, {neighbour}"
+
+
+def test_a_cell_that_is_mended_is_believed_again_without_a_clock() -> None:
+    lamp = Lamp(lamp_settings(BRISTOL, Settings()), [], [0], False)
+    for now_s in range(0, 120 * 3600, STEP_S):
+        covered = 0 <= now_s < 30 * 3600
+        lux = 0 if covered else lux_at(NOON_S + now_s, BRISTOL)
+        lamp.sense(lux, now_s)
+        lamp.sense(lux, now_s + SETTLE_S)
+        lamp.judge(now_s + SETTLE_S, None)
+        lamp.tick(False, 1000 * (now_s + SETTLE_S))
+        if 21 * 3600 < now_s < 30 * 3600:
+            assert lamp.night.faults == COVERED and lamp.night.source == UNKNOWN and lamp.target
+        if now_s > 48 * 3600 and degrees(NOON_S + now_s) > DAY_DEGREES:
+            assert lamp.night.source == CELL and not lamp.target, now_s / 3600
