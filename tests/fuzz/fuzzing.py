@@ -120,7 +120,7 @@ def read_event():
     from kerbwire import events
 
     def read(data):
-        events.Event.unpack(data)
+        events.Event.from_body(data)
 
     return read
 

@@ -8,11 +8,12 @@ import pytest
 from kerbtools.demo.street import Street
 
 DEADLINE_S = 90.0
+SPEED = 6 * 3600.0  # virtual seconds a real one: each wake is a process, and all else needs its real time
 
 
 @pytest.fixture
 def street() -> Iterator[Street]:
-    with Street(seed=5, speed=None) as street:
+    with Street(seed=5, speed=SPEED) as street:
         yield street
 
 

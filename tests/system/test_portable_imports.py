@@ -20,10 +20,13 @@ import kerbwire
 POSIX_ONLY = (
     "fcntl", "grp", "posix", "pty", "pwd", "readline", "resource", "syslog", "termios", "tty",
 )  # fmt: skip
-# Emulated boards live on ptys and signals of a POSIX host; the demo, and the years of a bin, are made of them.
-APART = ("kerbtools.emulator", "kerbtools.demo", "kerbtools.bench.reentry")
+# Emulated boards live on ptys and signals of a POSIX host; the demo, the years of a bin, and lamps in their world need them.
+APART = (
+    "kerbtools.emulator", "kerbtools.demo", "kerbtools.bench.reentry", "kerbtools.bench.native",
+    "kerbtools.bench.restore",
+)  # fmt: skip
 # Programs, no modules: what CPython runs with -m, and what MicroPython runs.
-PROGRAMS = ("__main__", "on_board", "operations_board", "node_board")
+PROGRAMS = ("__main__", "on_board", "operations_board", "node_board", "slices_board", "wake_board")
 # Third-party packages that have a Windows branch of their own.
 CHOOSE_BY_PLATFORM = ("asyncio", "subprocess", "shutil", "tempfile", "serial", "serial_asyncio_fast", "mpremote.main")
 # Names of the standard library that Windows does not have; evaluated at import they end the import.

@@ -1,8 +1,11 @@
 """The whole way with real firmware, a real gateway process and a real broker, one misfortune at a time."""
 
+import pytest
 from street_harness import DEADLINE_S, wait_for
 
 from kerbtools.demo.street import Street
+
+pytestmark = pytest.mark.timeout(4 * DEADLINE_S)
 
 
 def lives_at_council(street: Street, node: int) -> set[str]:
