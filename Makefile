@@ -23,7 +23,7 @@ demo: .venv/stamp-tools  ## a street in a box: three emulated bins, a gateway, a
 test soak: export PYTHONDONTWRITEBYTECODE :=
 
 test: .venv/stamp-dev .venv-oracle/stamp  ## every test, on both runtimes; under 8 minutes on two cores (ARGS="-k name")
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, pyright (the firmware against each board's stubs), import-linter
 	$(BIN)/ruff format --check .

@@ -31,7 +31,7 @@ class Acks:
     """What the commit at hand owes. `take` empties it."""
 
     def __init__(self) -> None:
-        self._owed: dict[tuple[int, bytes, int], Owed] = {}
+        self._owed: dict[tuple[int, int, bytes, int], Owed] = {}
         self._more: list[Owed] = []
 
     def owe(self, node: Node, life: bytes, route: Route, seq: int, outcome: Outcome, *, fresh: bool) -> None:
@@ -39,7 +39,8 @@ class Acks:
         if not fresh:  # whoever has sent it: it neither gets nor takes away what another frame is owed
             self._more.append(Owed(node, life, route, outcome, [seq], False))
             return
-        key = (node.address, life, id(route.counters))  # a node that is heard on two links is answered on both
+        # Each key epoch has numbers of its own; and a node that is heard on two links is answered on both.
+        key = (node.address, node.epoch, life, id(route.counters))
         owed = self._owed.get(key)
         if owed is None:
             self._owed[key] = Owed(node, life, route, outcome, [seq], True)

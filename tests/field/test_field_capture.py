@@ -5,10 +5,12 @@ import contextlib
 import io
 import json
 import socket
+import sqlite3
 import threading
 import time
 import zipfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -100,6 +102,9 @@ def test_files_are_bounded_and_the_oldest_goes(tmp_path: Path) -> None:
     assert all(path.stat().st_size <= 2000 for path in kept)
     offsets = [item.offset_us or 0 for path in kept for item in Source(str(path))]
     assert offsets[-1] == 199_000 and offsets == sorted(offsets) and len(offsets) > 40
+    (folder / "a.kcap").unlink()
+    with pytest.raises(ControlError, match=r"a\.kcap\.1 exists already"):  # it would be written over
+        capture.Files(folder / "a.kcap", 2000, 3)
 
 
 def test_the_recording_ends_when_nobody_asks(world: World) -> None:
@@ -210,3 +215,28 @@ def test_support_works_beside_a_gateway_that_has_stopped_or_is_broken(
         assert "store.json" in json.loads(file.read("missing.json"))
     assert kerb(["support", str(tmp_path / "broken.zip"), "--config", str(config)]) == 1
     assert "name another file" in capsys.readouterr().err
+
+
+def test_a_damaged_store_is_said_in_words(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a gateway that has stopped: no verb ends in a traceback, and the office gets what can be read."""
+    state, live = tmp_path / "state", world.gateway.state
+    state.mkdir(mode=0o700)
+    store = state / "store.sqlite"
+    with closing(sqlite3.connect(live / "store.sqlite")) as whole, closing(sqlite3.connect(store)) as copy:
+        whole.backup(copy)
+        (size,) = copy.execute("PRAGMA page_size").fetchone()
+        pages = [row[0] for row in copy.execute("SELECT rootpage FROM sqlite_master WHERE name IN ('window', 'life')")]
+    with store.open("r+b") as file:
+        for page in pages:
+            file.seek((page - 1) * size)
+            file.write(b"\xa5" * size)
+    config = tmp_path / "gateway.toml"
+    config.write_text(world.config.read_text().replace(str(live), str(state)))
+    for verb in (["nodes"], ["show", "1"], ["tail"]):
+        assert kerb([*verb, "--config", str(config)]) == 1
+        said = capsys.readouterr().err
+        assert "store.sqlite cannot be read" in said and "kerb doctor" in said
+    pack = tmp_path / "support.zip"
+    assert kerb(["support", str(pack), "--config", str(config)]) == 0
+    with zipfile.ZipFile(pack) as file:
+        assert "nodes.json" in json.loads(file.read("missing.json")) and "doctor.txt" in file.namelist()

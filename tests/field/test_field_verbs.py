@@ -134,6 +134,7 @@ def test_a_tail_follows_and_shows_no_trace_of_movement(world: World) -> None:
         until(lambda: any("event" in line for line in lines), "the event comes")
         changes = [line for line in lines if "level_changes" in line]
         assert changes and changes[0]["time_s"] % 900 == 0 and "index" not in changes[0]
+        assert changes[0]["received_ms"] % 900_000 == 0  # a lamp tells of a change soon after it
         (fire,) = [line for line in lines if "event" in line]
         assert (fire["node"], fire["event"], fire["severity"]) == (4, "fire", "emergency")
         assert {line["node"] for line in lines if "values" in line and "event" not in line} == {3}
@@ -153,6 +154,9 @@ def test_a_tail_of_one_node(world: World, capsys: pytest.CaptureFixture[str]) ->
     assert "node 2" in line and "fill_percent no echo" in line
     with pytest.raises(ControlError):
         asking.ask(world.gateway.state, "tail", limit=records.MAX_ROWS + 1)
+    assert asking.ask(world.gateway.state, "tail", after=0, limit=0)["after"] == 0
+    first = asking.ask(world.gateway.state, "tail", after=0, limit=1)
+    assert asking.ask(world.gateway.state, "tail", after=first["after"], limit=1)["rows"] != first["rows"]
 
 
 @contextlib.contextmanager

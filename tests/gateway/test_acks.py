@@ -8,6 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerbgate import acks
+from kerbgate.registry import Node
+from kerbgate.store.items import COMMITTED, Outcome
 from kerbwire import messages
 from kerbwire.frame import MAX_SEQ
 from kerbwire.messages import Ack
@@ -64,3 +66,12 @@ def test_a_frame_that_is_played_again_takes_nothing_from_the_node(tmp_path: Path
     node.feed(rig.air.sent[0])
     assert node.waiting == 0
     rig.close()
+
+
+def test_each_key_epoch_is_answered_by_itself() -> None:
+    """Its numbers begin anew: what one epoch lists says nothing of the other's frames."""
+    found, air = acks.Acks(), Air()
+    for epoch in (1, 2):
+        node = Node(7, "harbour", "bin", "board", "active", epoch, b"")
+        found.owe(node, b"L" * 8, air, 5, Outcome(COMMITTED, [5], 5), fresh=True)
+    assert [(owed.node.epoch, owed.own) for owed in found.take()] == [(1, [5]), (2, [5])]

@@ -206,6 +206,28 @@ def test_an_idle_connection_lives(broker: Broker) -> None:
     run(work)
 
 
+def test_a_connection_that_is_not_read_lives_and_goes_on(broker: Broker) -> None:
+    """Longer than either side waits for the other; then all comes that was sent meanwhile."""
+
+    async def work() -> None:
+        heard: list[bytes | None] = []
+        connection = await connect(broker.port, lambda _, message: heard.append(message.payload), keepalive_s=1)
+        await connection.subscribe(["open/#"])
+        connection.pause()
+        for number in range(3):
+            assert connection.tell("open/1", bytes([number]))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(2.5):
+                await connection.ended()
+        assert not heard
+        connection.resume()
+        await soon(lambda: len(heard) == 3, "all heard")
+        assert heard == [b"\0", b"\1", b"\2"]
+        await connection.close()
+
+    run(work)
+
+
 def test_answers_for_a_socket_that_takes_none_are_refused(broker: Broker) -> None:
     async def work() -> None:
         connection = await connect(broker.port, timeout_s=20.0)

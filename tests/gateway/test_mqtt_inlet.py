@@ -20,6 +20,7 @@ from gateway_harness import SITE, Broker, Council, GatewayProcess, closing_all, 
 from kerbgate.errors import BrokerError, InletError
 from kerbgate.inlets import Route, open_inlet
 from kerbgate.inlets.mqtt import MqttInlet
+from kerbgate.mqtt.connection import TURN
 from kerbtools.simulate import SimulatedNode
 
 
@@ -143,10 +144,17 @@ class Desk:
     def __init__(self) -> None:
         self.taken: list[tuple[bytes, Route]] = []
         self.full = False
+        self.stops = False
+        self.refused = 0
         self._space = asyncio.Event()
 
     def take(self, data: bytes, route: Route, /) -> None:
-        self.taken.append((data, route))
+        if not self.stops:
+            self.taken.append((data, route))
+            return
+        self.refused += 1
+        assert self.refused < 100, "it tries again and again"
+        route.settle(kept=False)
 
     async def room(self) -> None:
         while self.full:
@@ -221,6 +229,65 @@ def test_a_full_intake_is_waited_for(field: Broker) -> None:
         desk.free()
         await soon(lambda: len(desk.taken) == 5, "all taken")
         assert [data for data, _ in desk.taken] == [bytes([number]) for number in range(5)]
+
+    at_desk(field, "", work)
+
+
+def test_a_broker_that_sends_far_more_than_the_window_is_not_read_until_there_is_room(field: Broker) -> None:
+    """mosquitto 2.0 sends a window more on each acknowledgement of the oldest: the connection holds, and the order."""
+
+    async def work(inlet: MqttInlet, desk: Desk, publisher: paho.Client) -> None:
+        window, count, size = 20, 600, 200
+        bodies = [number.to_bytes(size, "big") for number in range(count)]
+        said = [publisher.publish(f"kerb/1/{SITE}/up/1", body, qos=1) for body in bodies]
+        await soon(lambda: all(one.is_published() for one in said), "the broker has all of it")
+        await soon(lambda: len(desk.taken) == window, "the window is full")
+        desk.full = True
+        for _, route in desk.taken:
+            route.settle(kept=True)
+        await soon(lambda: inlet.counters.frames >= 3 * window, "far more than the window came")
+        most = 3 * window + TURN // size  # those that were taken, those that may wait, and a turn of the loop
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await soon(lambda: inlet.counters.frames > most or not inlet.counters.connected, "more")
+                pytest.fail("more is read than may wait, or the connection was given up")
+        desk.free()
+        for number in range(window, count):
+            await soon(lambda number=number: len(desk.taken) > number, "the next came")
+            desk.taken[number][1].settle(kept=True)
+        assert [data for data, _ in desk.taken] == bodies
+        assert inlet.counters.connected and inlet.counters.opened == 1
+
+    at_desk(field, "?window=20", work)
+
+
+def test_many_frames_that_the_store_could_not_take_are_taken_again_at_once(field: Broker) -> None:
+    """One pause for all of them: when the disk is well again, a window is not let in at a frame a second."""
+
+    async def work(inlet: MqttInlet, desk: Desk, publisher: paho.Client) -> None:
+        for number in range(100):
+            publisher.publish(f"kerb/1/{SITE}/up/1", bytes([number]), qos=1)
+        await soon(lambda: len(desk.taken) == 100, "taken")
+        for _, route in desk.taken[:100]:
+            route.settle(kept=False)
+        await soon(lambda: len(desk.taken) == 200, "taken again")
+        assert [data for data, _ in desk.taken[100:]] == [data for data, _ in desk.taken[:100]]
+
+    at_desk(field, "", work)
+
+
+def test_a_store_that_stops_is_tried_now_and_then(field: Broker) -> None:
+    """It refuses at once, though it is not full: the loop must have its turns."""
+
+    async def work(inlet: MqttInlet, desk: Desk, publisher: paho.Client) -> None:
+        desk.full = desk.stops = True
+        for number in range(5):
+            publisher.publish(f"kerb/1/{SITE}/up/1", bytes([number]), qos=1)
+        await soon(lambda: inlet.counters.frames == 5, "all heard")
+        desk.free()
+        await soon(lambda: desk.refused, "refused")
+        desk.stops = False
+        await soon(lambda: len(desk.taken) == 5, "all taken")
 
     at_desk(field, "", work)
 

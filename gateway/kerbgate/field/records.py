@@ -43,7 +43,10 @@ def tail(sight: Sight, request: dict[str, Any]) -> dict[str, Any]:
     if after is None:
         rows.reverse()
     lines = list(_lines(_report(row) for row in rows))
-    reached = rows[-1][0] if len(rows) == limit and after is not None else max(newest, after or 0)
+    reached = rows[-1][0] if rows else 0
+    if len(rows) < limit or after is None:  # no more were there; of those that came meanwhile some may be among them
+        reached = max(reached, newest)
+    reached = max(reached, after or 0)
     return {"rows": lines[-MAX_RECORDS:], "after": reached}
 
 
@@ -71,7 +74,11 @@ def _of_report(row: StoredReport, report: Report) -> Iterable[dict[str, Any]]:
     quality = "clock" if report.boot is None else "derived"
     changes = sum(1 for record in records if CAUSE in record.values)
     if changes:
-        yield {"level_changes": changes, "time_s": row.received_ms // 900_000 * 900, "time_quality": "quarter hour"}
+        quarter_s = row.received_ms // 900_000 * 900
+        yield {
+            "level_changes": changes, "time_s": quarter_s, "time_quality": "quarter hour",
+            "received_ms": quarter_s * 1000,
+        }  # fmt: skip
     for record in records:
         if CAUSE not in record.values:
             yield {

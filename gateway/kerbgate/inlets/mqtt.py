@@ -4,8 +4,8 @@
     mqtts://host:8883/site?authority=/path&certificate=/path&key=/path
 
 The session persists at the broker, and a frame is acknowledged to it (PUBACK) only when the intake has settled it: what
-a dead gateway held comes again. So the window of frames that are not yet acknowledged bounds what waits here, and a
-store that is full lets the broker keep the rest. Topics are only addresses on the broker: who a frame is from, and
+a dead gateway held comes again. While too much waits for room in the store nothing is read, and the broker keeps the
+rest. Topics are only addresses on the broker: who a frame is from, and
 where its answer goes, says its sealed header. Answers go out with QoS 0: a node that misses one sends again.
 """
 
@@ -31,7 +31,7 @@ SESSION_S = 7 * 86400  # how long a broker keeps frames for a gateway that is aw
 TIMEOUT_S = 10.0
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 30.0
-HELD_PAUSE_S = 1.0  # until a frame that the store could not take is tried again
+HELD_PAUSE_S = 1.0  # until frames that the store could not take are tried again
 
 _SITE = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _CLIENT = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -165,11 +165,11 @@ class MqttInlet:
             raise self._unreachable(error) from error
         feeding: asyncio.Task[None] | None = None
         try:
+            feeding = asyncio.create_task(session.feed(), name=f"{self.name} feeds")
             await self._subscribe(connection)
             self._connection = connection
             self.counters.connected = True
             self.counters.opened += 1
-            feeding = asyncio.create_task(session.feed(), name=f"{self.name} feeds")
             await connection.ended()
         except mqtt.MqttError as error:
             raise InletError(
@@ -232,6 +232,8 @@ class _Session:
         self._intake = intake
         self._waiting: deque[_Way] = deque()  # frames that found the intake full
         self._wait = asyncio.Event()
+        self._failed = False  # the store could not take some of those that wait
+        self._paused: mqtt.Connection | None = None  # while too much waits
 
     def heard(self, connection: mqtt.Connection, message: mqtt.Publish) -> None:
         inlet = self._inlet
@@ -248,30 +250,40 @@ class _Session:
             self._intake.take(data, way)
 
     def hold(self, way: "_Way") -> None:
-        """Keep a frame until the intake has room. A broker that sends far more than the window has it coming again.
+        """Keep a frame until the intake has room; where two windows wait, read nothing more for now.
 
-        mosquitto 2.0 sends up to two windows: a whole one on the first acknowledgement of a full one. No window bounds
-        what comes with QoS 0, such as what somebody had retained; nobody was promised that it is kept.
+        mosquitto 2.0 sends up to a window more on each acknowledgement, so what the broker has sent is no bound. No
+        window bounds what comes with QoS 0, such as what somebody had retained; nobody was promised that it is kept.
         """
-        if len(self._waiting) < 2 * self._inlet.window:
-            self._waiting.append(way)
-            self._wait.set()
-        elif not way.promised:
+        most = 2 * self._inlet.window
+        if not way.promised and len(self._waiting) >= most:
             self._inlet.counters.refused[QUEUE_FULL] += 1
-        else:
-            self._inlet.counters.noise += 1
-            way.connection.fail(f"it sent more than {2 * self._inlet.window} frames unacknowledged")
+            return
+        self._waiting.append(way)
+        self._wait.set()
+        if way.promised and len(self._waiting) >= most:
+            self._paused = way.connection
+            way.connection.pause()
+
+    def hold_failed(self, way: "_Way") -> None:
+        """Keep a frame that the store could not take."""
+        self._failed = True
+        self.hold(way)
 
     async def feed(self) -> None:
         """Hand on what waits, as there is room, until cancelled."""
         while True:
             await self._wait.wait()
+            if self._failed:  # give the disk time: once for all of them
+                self._failed = False
+                await asyncio.sleep(HELD_PAUSE_S)
             await self._intake.room()
-            while self._waiting and not self._intake.full:
+            while self._waiting and not self._intake.full and not self._failed:  # a store that stops refuses at once
                 way = self._waiting.popleft()
-                if way.tried:  # the store failed on it: give the disk time
-                    await asyncio.sleep(HELD_PAUSE_S)
                 self._intake.take(way.data, way)
+            if self._paused is not None and len(self._waiting) < self._inlet.window:
+                self._paused.resume()
+                self._paused = None
             if not self._waiting:
                 self._wait.clear()
 
@@ -279,7 +291,7 @@ class _Session:
 class _Way:
     """The way that one frame came, and back to its node."""
 
-    __slots__ = ("_inlet", "_message", "_session", "connection", "counters", "data", "signal", "tried")
+    __slots__ = ("_inlet", "_message", "_session", "connection", "counters", "data", "signal")
 
     def __init__(
         self, inlet: MqttInlet, session: _Session, connection: mqtt.Connection, message: mqtt.Publish, data: bytes,
@@ -289,7 +301,6 @@ class _Way:
         self.data = data
         self.signal = signal
         self.connection = connection
-        self.tried = False
         self._inlet = inlet
         self._session = session
         self._message = message
@@ -307,8 +318,7 @@ class _Way:
         if kept:
             self.connection.acknowledge(self._message.number)
         else:
-            self.tried = True
-            self._session.hold(self)
+            self._session.hold_failed(self)
 
 
 def _client(text: str) -> str:

@@ -113,6 +113,7 @@ class Connection(asyncio.BufferedProtocol):
         self._socket: socket.socket | None = None
         self._out: list[bytes] = []
         self._stuck = False
+        self._paused = False
         self._number = 0
         self._pace = FIRST_PACE  # messages of ours that the line takes: it grows as it is quick
         self._under_way: dict[int, tuple[Answer, float]] = {}  # by when they were sent
@@ -171,6 +172,24 @@ class Connection(asyncio.BufferedProtocol):
         """Send the PUBACK of a message; nothing once the connection is gone, since its numbers are then void."""
         if number and self._cause is None:
             self._write(packets.puback(number))
+
+    def pause(self) -> None:
+        """Read nothing: what comes waits in the kernel's buffers, then at the broker. What is read already is told.
+
+        Whether the broker lives is not asked meanwhile; that we do, it is told.
+        """
+        if not self._paused and self._transport is not None:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read again."""
+        if self._paused and self._transport is not None:
+            self._paused = False
+            self._heard = self._loop.time()
+            self._pinged = None
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     async def subscribe(self, topics: list[str], qos: int = 1) -> bytes:
         """Ask for topics with QoS 0 or 1: a reason code for each. Lost, TimeoutError."""
@@ -362,10 +381,12 @@ class Connection(asyncio.BufferedProtocol):
         oldest = next(iter(self._under_way.values()), (None, now))[1]
         if oldest + self._options.timeout_s <= now:
             self.fail("it did not acknowledge in time")
-        elif self._pinged is not None and now - self._pinged >= self._keepalive_s:
+        elif self._pinged is not None and not self._paused and now - self._pinged >= self._keepalive_s:
             self.fail("it is silent")
         else:
-            if self._pinged is None and now - min(self._heard, self._said) >= self._keepalive_s - interval_s:
+            asked = self._pinged is not None and not self._paused
+            quiet_since = self._said if self._paused else min(self._heard, self._said)
+            if not asked and now - quiet_since >= self._keepalive_s - interval_s:
                 self._pinged = now
                 self._write(packets.PINGREQ)
             self._timer = self._loop.call_later(interval_s, self._watch)

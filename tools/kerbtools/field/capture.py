@@ -94,12 +94,12 @@ class Files:
     """A capture in files of a bounded size: FILE is the newest, FILE.1 the one before it, and so on."""
 
     def __init__(self, path: Path, most: int, count: int):
-        """ControlError if the file is there already."""
-        if os.path.lexists(path):
-            raise ControlError(f"{path} exists already", "name another file: a capture is never written over")
+        """ControlError if one of the files is there already."""
         self._path = path
         self._most = most
         self._count = count
+        for there in filter(os.path.lexists, map(self._numbered, range(count))):
+            raise ControlError(f"{there} exists already", "name another file: a capture is never written over")
         self._about: tuple[str, int | None] | None = None
         self._file: BinaryIO | None = None
         self._writer: capture.Writer | None = None

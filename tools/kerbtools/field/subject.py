@@ -116,7 +116,7 @@ class Subject:
 
     @property
     def condition(self) -> dict[str, Any]:
-        """Facts about the nodes. GatewayError, sqlite3.Error."""
+        """Facts about the nodes. GatewayError."""
 
         def find() -> dict[str, Any]:
             if self.mode == RUNNING:
@@ -129,7 +129,7 @@ class Subject:
 
     @property
     def queues(self) -> list[dict[str, Any]]:
-        """What waits for each outlet. GatewayError, sqlite3.Error."""
+        """What waits for each outlet. GatewayError."""
 
         def find() -> list[dict[str, Any]]:
             if self.mode == RUNNING:
@@ -158,9 +158,15 @@ class Subject:
 
     def look(self, work: "Callable[[Sight], T]") -> T:
         """Read the store of a gateway that does not run. GatewayError."""
+        import sqlite3
+
+        from kerbgate.errors import StoreError
+
         sight = self._sight()
         try:
             return work(sight)
+        except sqlite3.Error as error:
+            raise StoreError(f"the store {self.store} cannot be read: {error}", "run: kerb doctor") from error
         finally:
             sight.close()
 

@@ -9,6 +9,7 @@ import io
 import json
 import os
 import platform
+import sqlite3
 import subprocess
 import sys
 import zipfile
@@ -73,7 +74,7 @@ def _support(options: argparse.Namespace) -> int:
         for name, make in parts.items():
             try:
                 file.writestr(name, make())
-            except (GatewayError, OSError, ValueError) as error:
+            except (GatewayError, OSError, ValueError, sqlite3.Error) as error:
                 missing[name] = str(error)
         file.writestr("missing.json", json.dumps(missing, indent=1))
     try:
@@ -145,6 +146,8 @@ def _log() -> bytes:
         )  # fmt: skip
     except subprocess.TimeoutExpired as error:
         raise OSError("journalctl does not answer") from error
+    if done.returncode:
+        raise OSError(f"journalctl: {done.stderr.decode(errors='replace').strip()[:200]}")
     return done.stdout
 
 

@@ -23,7 +23,7 @@ from textual_serve.server import Server
 from kerbgate.errors import ControlError
 
 MAX_SESSIONS = 4  # pages at once: each asks the gateway
-STOP_S = 5.0
+STOP_S = 1.0  # for open pages; their processes end with us in any case
 _POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
     " font-src 'self' data:; connect-src 'self' ws:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -83,7 +83,7 @@ class Pages(Server):
 
     def __init__(self, command: str):
         super().__init__(command, title="kerb top")  # pyright: ignore[reportUnknownMemberType]
-        self._sessions: set[asyncio.Task[Any]] = set()
+        self._sessions = 0
 
     def application(self) -> web.Application:
         """Page, session and what the page loads; no listing, no downloads."""
@@ -96,7 +96,6 @@ class Pages(Server):
                 web.static("/static", self.statics_path),
             ]
         )
-        made.on_shutdown.append(self._end_sessions)
         return made
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
@@ -109,18 +108,13 @@ class Pages(Server):
         return aiohttp_jinja2.render_template("app_index.html", request, context)
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
-        if len(self._sessions) >= MAX_SESSIONS:
+        if self._sessions >= MAX_SESSIONS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_SESSIONS} pages are open: close one")
-        session = asyncio.create_task(self.handle_websocket(request))
-        self._sessions.add(session)
+        self._sessions += 1
         try:
-            return await session
+            return await self.handle_websocket(request)
         finally:
-            self._sessions.discard(session)
-
-    async def _end_sessions(self, _: web.Application) -> None:
-        for session in self._sessions:
-            session.cancel()
+            self._sessions -= 1
 
 
 def _is_loopback(host: str | None) -> bool:
