@@ -12,13 +12,12 @@ class Bell(io.IOBase):
     def __init__(self, uart):
         self._uart = uart
         self._rung = False
-        self._ring = self.ring  # bound once: in an interrupt nothing can be allocated
         self._poll = select.poll()
         self._poll.register(uart, select.POLLIN)
         self._poll.register(self, select.POLLIN)
 
     def ring(self, *_):
-        self._rung = True
+        self._rung = True  # nothing more: an interrupt cannot allocate
 
     def wait(self, ms):
         """Wait; returns (bytes have come, the bell was rung). Nothing is waited for after a ring."""

@@ -17,8 +17,8 @@ MAX_RUN = 24  # records of one report, in memory at once: a day of hours, which 
 
 
 class Exchange:
-    """Everything is handed in. make_hello(challenge) builds the Hello of this moment. obey(message, waited_s) acts on a
-    command or a configuration, and returns its Result or None.
+    """Everything is handed in. make_hello(challenge) builds the Hello of this moment. obey(message, waited_s, order)
+    acts on a command or a configuration, and returns its Result or None; order: NodeEnd.order when it came.
 
     settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges.
     """
@@ -66,7 +66,9 @@ class Exchange:
         return True
 
     def events(self):
-        """Send the events that wait. False: an answer stayed out."""
+        """Send the events that wait. False: an answer stayed out, now or before."""
+        if self._session.state != sessions.REST:
+            return False
         for _ in range(self._settings["reports_per_wake"]):
             found = self._outbox.next_event()
             if not found or not self._pace.may_send(False, True):
@@ -77,7 +79,9 @@ class Exchange:
         return True
 
     def reports(self, wanted):
-        """Send what waits, down to less than `wanted` records. False: an answer stayed out."""
+        """Send what waits, down to less than `wanted` records. False: an answer stayed out, now or before."""
+        if self._session.state != sessions.REST:
+            return False
         for sent in range(self._settings["reports_per_wake"]):
             if self._outbox.pending(wanted) < (wanted if sent else 1) or not self._pace.may_send():
                 break
@@ -104,9 +108,9 @@ class Exchange:
                 self._more = False
                 self._hear(lambda message: bool(self._orders), self._hal.ticks_ms())
             if self._orders:
-                message, ticks = self._orders.pop(0)
+                message, ticks, order = self._orders.pop(0)
                 hal = self._hal
-                result = self._obey(message, hal.ticks_diff(hal.ticks_ms(), ticks) // 1000)
+                result = self._obey(message, hal.ticks_diff(hal.ticks_ms(), ticks) // 1000, order)
                 if result:
                     self._journal.line("obeyed", result.ident, result.status)
                     self.tell_once("result", result)
@@ -233,7 +237,7 @@ class Exchange:
                 self._more = False
                 if message.ident not in self._under_way and len(self._orders) < MAX_ORDERS:
                     self._under_way.append(message.ident)
-                    self._orders.append((message, hal.ticks_ms()))
+                    self._orders.append((message, hal.ticks_ms(), end.order))
             done = take(message)
             if isinstance(message, messages.Ack):
                 self._take_ack(message)

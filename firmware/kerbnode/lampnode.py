@@ -67,7 +67,6 @@ class LampNode:
         self.faults = lampfaults.Judge(settings)
         self.register = Register(folder + "/lamp", self.parts, self.lamp, self.faults)
         self.loop = Loop(board_hal, self.clock, self.parts, self.lamp, self.changes, settings["look_s"])
-        self.loop.on_look = self._look
         uart = board_hal.uart(board["link"], LINK_BUFFER)
         self.loop.listen(board_hal.bell(uart))
         self.counters = Counters(folder, settings["seq_block"], settings["index_block"])
@@ -101,6 +100,7 @@ class LampNode:
         safe = failures >= SAFE_FAILURES and failures % SAFE_TRY
         if failures and self._slots.trial:
             self._roll_back()
+            self._restarts = True  # what this start has read are the settings on trial
         if safe:
             self._journal.note("safe mode: light by the photocell alone, after", failures, "failed starts")
             loop.is_safe = True
@@ -116,10 +116,10 @@ class LampNode:
         self._quarter_ms = self._next_quarter_ms()
         while not self._restarts:
             self._serve(safe)
-            loop.rest(max(1, self._next_ms() - self.clock.uptime_ms()))
+            loop.idle(max(1, self._next_ms(safe) - self.clock.uptime_ms()))
             if safe and self.clock.uptime_ms() > SAFE_MS:
                 break
-        self._keep_all()
+        self._keep()
         self.outbox.save()
         if not safe:
             self._note_good()  # whoever asks for a restart has been answered
@@ -154,7 +154,7 @@ class LampNode:
 
     def _speak(self, now_ms):
         """Talk to the gateway if there is anything to say."""
-        wants_hello = self._hello_due or self.counters.gaps or not self.counters.confirmed or self.pace.needs_hello()
+        wants_hello = self._wants_hello()
         report_due = now_ms >= self._report_ms
         if not (wants_hello or self._event_waits or report_due):
             return
@@ -188,14 +188,17 @@ class LampNode:
         self.outbox.save()
         self._try_ms = self.clock.uptime_ms() + 1000 * self.pace.wait_s(self._hal.random)
 
-    def _next_ms(self):
+    def _wants_hello(self):
+        return self._hello_due or self.counters.gaps or not self.counters.confirmed or self.pace.needs_hello()
+
+    def _next_ms(self, safe):
         """When the program has something to do by itself."""
-        soonest = self._quarter_ms
+        soonest = SAFE_MS + 1 if safe else self._quarter_ms
         if self.changes.waiting or self._events:
             soonest = min(soonest, self.clock.uptime_ms() + 1000)
-        if self._hello_due or self._event_waits or self.pace.level:
+        if self._event_waits or self._wants_hello():
             soonest = min(soonest, self._try_ms)
-        if not self._is_good:
+        if not self._is_good and not safe:
             soonest = min(soonest, GOOD_MS)
         return min(soonest, max(self._report_ms, self._try_ms))
 
@@ -210,6 +213,7 @@ class LampNode:
         if counters.state in (LOST, HALF):
             journal.note("counters:", "new life" if counters.state == LOST else "one slot lost")
         good = flash.load(self._folder + "/good")
+        is_new_life = counters.state == LOST
         counters.reboot(self._hal.random, self.outbox.open)
         if self.outbox.stale:
             journal.note("removed", self.outbox.stale, "records of an earlier life")
@@ -218,17 +222,25 @@ class LampNode:
         journal.keep("boot", self._life(), counters.next_seq, counters.next_index, hal.CAUSES[self._cause])
         self._event_waits = self.outbox.next_event() is not None
         newest = self.outbox.newest()
-        last_s = self.register.open(newest[-1] if newest else b"")
+        last_s = self.register.open(newest[-1] if newest else b"", is_new_life)
         if newest and not newest[1]:
             last_s = max(last_s, newest[0])
+        self.loop.on_look = self._look  # what it judges and counts goes on from what was kept
         self._events += self.faults.start(self.clock.uptime(), self._cause == hal.POWER_ON, None)
         if last_s and self._cause == hal.POWER_ON:  # what it has shown since the last that is known was nobody's light
             self._append([[last_s, 0, {LEVEL: 0, CAUSE: BY_FAULT}, b""]])
         return max(0, counters.boot_count - 1 - (good if isinstance(good, int) else 0))
 
     def _keep_all(self):
-        """Put level changes and events on flash, if the light is steady."""
-        if not (self.changes.waiting or self._events) or not self.loop.is_steady:
+        """Put level changes and events on flash, and what the faults have counted, if the light is steady."""
+        if self.loop.is_steady:
+            self._keep()
+            if self.faults.dirty:  # after the events that tell of it: rather told twice than never
+                self.register.keep()
+
+    def _keep(self):
+        """Level changes and events, now: a reset may come."""
+        if not (self.changes.waiting or self._events):
             return
         if self.changes.dropped:
             self._journal.note("level changes lost:", self.changes.dropped)
@@ -385,10 +397,10 @@ class LampNode:
         for number, data in log.pieces(self._folder, boot, 0, controls.MAX_LOG)[-2:]:
             self._exchange.tell_once("log", controls.Log(boot, number, data))
 
-    def _obey(self, message, waited_s):
+    def _obey(self, message, waited_s, order):
         from kerbnode import orders
 
-        lamp, order = self.lamp, self._end.order
+        lamp = self.lamp
         now_s = self.clock.uptime()
 
         def dim(level, fade_s, hold_s):
@@ -421,6 +433,7 @@ class LampNode:
 
         def resend(first, count):
             held = self.outbox.resend(first, count)
+            self.outbox.save()
             self._exchange.reports(1)
             return controls.APPLIED, held
 

@@ -41,7 +41,8 @@ class Parts:
         self._dimmer = self._fitted["dimmer"]
         self._relay = self._fitted.get("relay")
         self._bank = None  # the memory banks of a DALI driver, where another part is the meter
-        if "dimmer" in facts and facts["dimmer"]["driver"] == "dali" and facts["meter"]["driver"] != "d4i":
+        meter = facts.get("meter") or {}
+        if facts["dimmer"]["driver"] == "dali" and meter.get("driver") != "d4i":
             self._bank = _driver("d4i", "meter").Driver(hal, facts["dimmer"], self._fitted)
         self.has_sensor = self._presence is not None
         self.has_relay = self._relay is not None

@@ -1,8 +1,9 @@
 """A lamp's loop: sensors, control, output and meter, run inside every wait of the program (firmware/RUNTIME.md).
 
-The program talks, records and writes, one thing after the other, and whatever it waits for it waits here: `rest`. What
-computes for long calls `breathe` on its way. Both run what is due: a tick of the control each 100 ms while anything
-moves, and else when something may change next; light and meter each `look_s`; night or day each minute.
+The program talks, records and writes, one thing after the other, and whatever it waits for it waits here: `rest` for an
+answer, `idle` until there is something to do. What computes for long calls `breathe` on its way. All of them run what
+is due: a tick of the control each 100 ms while anything moves, and else when something may change next; light and meter
+each `look_s`; night or day each minute.
 """
 
 from kerbnode.lamp import MINUTE_S, TICK_MS
@@ -19,7 +20,7 @@ BLINK_LEVEL = 30  # never dark: people are below
 FEEDS = 2  # so often the watchdog is fed in the time that it waits
 SAFE_TICK_MS = 1000
 NEVER_MS = 1 << 62
-MAX_PROGRAM_MS = 120000  # the program comes back to `rest` or `checks_in` by then, or the watchdog bites
+MAX_PROGRAM_MS = 120000  # the program comes back to `rest`, `idle` or `checks_in` by then, or the watchdog bites
 
 
 class Loop:
@@ -71,13 +72,24 @@ class Loop:
         """Wait, whatever comes."""
         end_ms = self._clock.uptime_ms() + ms
         while self._clock.uptime_ms() < end_ms:
-            self._wait(end_ms, False)
+            self._wait(end_ms)
 
     def rest(self, ms):
-        """Wait, or until a frame for this node has come, or the light is steady and something is to be kept."""
+        """Wait, or until a frame for this node has come. What is to be kept waits: its owner is in a conversation."""
         end_ms = self._clock.uptime_ms() + ms
         while self._clock.uptime_ms() < end_ms:
             self.checks_in()
+            if self._wait(end_ms, True):
+                return
+
+    def idle(self, ms):
+        """As `rest`, or until the light is steady and something is to be kept."""
+        end_ms = self._clock.uptime_ms() + ms
+        while self._clock.uptime_ms() < end_ms:
+            self.checks_in()
+            if self.is_steady and (self._changes.waiting or self.wants_program):
+                self.wants_program = False
+                return
             if self._wait(end_ms, True):
                 return
 
@@ -100,7 +112,7 @@ class Loop:
         """Something was heard: let the control look at it at once."""
         self._next_tick_ms = min(self._next_tick_ms, self._clock.uptime_ms())
 
-    def _wait(self, end_ms, for_frames):
+    def _wait(self, end_ms, for_frames=False):
         """One wait and what is due after it. True: a frame for this node is there."""
         now_ms = self._clock.uptime_ms()
         turn_ms = None
@@ -109,9 +121,6 @@ class Loop:
             self._came = False
             if for_frames and self.link.waiting:
                 return True
-        if for_frames and self.is_steady and (self._changes.waiting or self.wants_program):
-            self.wants_program = False
-            return True
         due_ms = min(end_ms, self._due_ms())
         if turn_ms is not None:
             due_ms = min(due_ms, now_ms + turn_ms)
@@ -200,5 +209,6 @@ class Loop:
 
     def _shine(self, now_ms):
         """Safe mode: full light unless the photocell sees day."""
-        self._parts.show(0 if self._lamp.cell.is_dark is False else 100, now_ms)
+        level = self._lamp.ramp.jump(0 if self._lamp.cell.is_dark is False else 100)
+        self._parts.show(level, now_ms)  # as the ramp's: what the photocell sees of its own lamp is taken off
         self._next_tick_ms = now_ms + SAFE_TICK_MS

@@ -331,7 +331,7 @@ class Node:
             challenge=challenge,
         )
 
-    def _obey(self, message, waited_s):
+    def _obey(self, message, waited_s, _):
         from kerbnode import orders
         from kerbwire import controls
 

@@ -30,11 +30,12 @@ class Register:
         self._lit_ms = 0
         self._lit_at_ms = None
         self._lux = None
+        self._last_s = 0
         self.waiting = []
 
-    def open(self, newest):
-        """Take up what is on flash. newest: the last member of the outbox's newest item. Returns the UTC second of the
-        last record, or 0."""
+    def open(self, newest, is_new_life=False):
+        """Take up what is on flash. newest: the last member of the outbox's newest item. is_new_life: records dated by
+        a boot of the life before it cannot be told. Returns the UTC second of the last record, or 0."""
         kept = flash.load(self._path)
         if not isinstance(kept, dict) or sorted(kept) != [0, 1, 2, 3, 4, 5]:
             return 0
@@ -47,7 +48,10 @@ class Register:
             if self.waiting[at][-1] == newest:  # so far they were moved when the power went
                 self.waiting = self.waiting[at + 1 :]
                 break
-        return kept[_LAST]
+        if is_new_life:
+            self.waiting = [item for item in self.waiting if not item[1]]
+        self._last_s = kept[_LAST]
+        return self._last_s
 
     def look(self, now_ms, lux):
         """Count the time with light. now_ms: monotonic."""
@@ -82,22 +86,23 @@ class Register:
                 values[ident] = max(channel.low, min(channel.high, values[ident]))
         self._serial = self._serial + 1 & 0xFFFFFFFF
         self.waiting.append([second, boot, values, self._serial.to_bytes(4, "big")])
-        self._store(second if not boot else 0)
+        self._last_s = 0 if boot else second
+        self.keep()
         lamp.presence.passages = 0
 
     def moved(self):
         """What waited is in the outbox."""
-        last = self.waiting[-1]
         self.waiting = []
-        self._store(0 if last[1] else last[0])
+        self.keep()
 
-    def _store(self, last_s):
+    def keep(self):
+        """Put all of it on flash."""
         presence = self._lamp.presence
         flash.replace(
             self._path,
             {
                 _SERIAL: self._serial, _WAITING: self.waiting, _LIT: self._lit_ms // 1000,
-                _PRESENCE: [presence.usual, presence.quiet_nights], _FAULTS: self._faults.pack(), _LAST: last_s,
+                _PRESENCE: [presence.usual, presence.quiet_nights], _FAULTS: self._faults.pack(), _LAST: self._last_s,
             },
         )  # fmt: skip
 

@@ -60,7 +60,7 @@ class Bench:
             settings=self.settings,
             journal=self.journal,
             make_hello=self.make_hello,
-            obey=lambda message, waited_s: self.obeyed.append(message),
+            obey=lambda message, waited_s, order: self.obeyed.append(message),
         )
 
     def make_hello(self, challenge):

@@ -395,6 +395,13 @@ def test_all_parts_together_put_out_by_the_relay_and_light_at_once():
     assert OFF_MS < REST_MS
 
 
+def test_a_dali_driver_without_a_meter_tells_of_itself_by_its_memory_banks():
+    board = Board()
+    board.dali = lambda facts: None  # a line that nothing is sent on here
+    parts = Parts(board, {"dimmer": {"driver": "dali"}})
+    assert parts._bank is not None and parts.power_mw == NOT_FITTED and parts.celsius == 31
+
+
 def test_a_part_that_is_not_there_is_not_fitted_and_an_unknown_driver_an_error():
     parts = Parts(Board(), {"dimmer": FITTED["dimmer"]})
     parts.show(100, 0)

@@ -61,6 +61,29 @@ def test_what_is_not_measured_is_no_zero():
     assert (values[POWER], values[ENERGY], values[LUX]) == (FAULT, NOT_FITTED, NOT_FITTED)
 
 
+def test_a_new_life_tells_what_has_a_date_and_not_what_counts_from_a_boot_of_another():
+    path = os.getenv("KERB_TMP") + "/lamp"
+    register, _ = make(path)
+    register.take(900, 3)
+    register.take(1800000900, 0)
+    again, _ = make(path)
+    assert again.open(b"", True) == 1800000900
+    assert [item[:2] for item in again.waiting] == [[1800000900, 0]]
+    same, _ = make(path)
+    same.open(b"")
+    assert len(same.waiting) == 2
+
+
+def test_what_the_faults_have_counted_is_kept_between_two_records():
+    path = os.getenv("KERB_TMP") + "/lamp"
+    register, _ = make(path)
+    register.take(1800000900, 0)
+    register._faults.pack = lambda: b"later"
+    register.keep()
+    again, _ = make(path)
+    assert again.open(b"") == 1800000900 and again._faults.kept == b"later" and len(again.waiting) == 1
+
+
 def test_counters_and_what_waits_survive():
     path = os.getenv("KERB_TMP") + "/lamp"
     register, _ = make(path)

@@ -24,7 +24,6 @@ from kerbwire.gateway_end import ACK_AGAIN, COMMIT, OPEN_LIFE, Lives
 from kerbwire.gateway_end import CHALLENGE as ASK
 from kerbwire.messages import Ack, Challenge, Hello
 
-READING_US = 20  # what a reading of the clock takes, so that a loop that waits for a moment ends
 STANDBY_MW, FULL_MW, DRIVER_SHARE = 1000, 30000, 0.05
 STOP_S = 20.0
 POWER_ON = 0
@@ -222,6 +221,11 @@ class NativeLamp:
     def start(self) -> None:
         self._thread.start()
 
+    @property
+    def has_ended(self) -> bool:
+        """It asked for a reset, or was stopped."""
+        return not self._thread.is_alive()
+
     def stop(self) -> None:
         self._world.interrupt(self._hal.actor)
         if self._thread.ident is not None:
@@ -282,6 +286,13 @@ class NativeGateway:
     def ask(self, node: int, make: Callable[[int], Any]) -> None:
         """Send a downlink after the node's next frame. make(echo): the message."""
         self._waiting.setdefault(node, []).append(make)
+
+    def tell(self, node: int, message: Any) -> None:
+        """Send a downlink now."""
+        life = self._lives[node].current()
+        if life is None:
+            raise ValueError(f"node {node} has no life yet")
+        self._answer(node, life, message)
 
     def send_raw(self, data: bytes) -> None:
         """Put a frame on the medium as it is."""
