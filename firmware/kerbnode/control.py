@@ -123,14 +123,17 @@ def shown(level, floor, lumen_percent, heat_cap):
 
 
 class Ramp:
-    """Brings the shown level to the wanted one: fast up, slowly down. Spans are ms from 0 to 100 percent."""
+    """Brings the shown level to the wanted one: fast up, slowly down. Spans are ms from 0 to 100 percent.
+
+    It begins at full light: what a driver shows until it is told.
+    """
 
     def __init__(self, up_ms, down_ms):
-        self.level = 0
-        self.target = 0
+        self.level = FULL
+        self.target = FULL
         self._up_ms = up_ms
         self._down_ms = down_ms
-        self._from = 0
+        self._from = FULL
         self._start_ms = 0
 
     def jump(self, level):

@@ -65,6 +65,11 @@ class Parts:
             self._dark_ms = None
             self._relay.close(False)
 
+    @property
+    def is_busy(self):
+        """Whether something on the dimmer's bus goes on, which wants a poll every 100 ms."""
+        return getattr(self._dimmer, "is_busy", False)
+
     def show(self, percent, now_ms):
         """Show a level: at once, but for a frame that is on the bus; then with the next poll."""
         if percent == self._shown:

@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-POLLS_OF_A_LOOK = 3  # the meter and the dimmer's bus answer within so many polls
+POLLS_OF_A_LOOK = 3  # light and meter answer within so many polls; memory banks of a DALI driver take some seconds
 POLL_MS = 100
 AFTER_STEP_MS = 400  # after a ramp: the light sensor has integrated, and the step in the light teaches the lamp's own
 BLINK_MS = 500
@@ -134,7 +134,7 @@ class Loop:
 
     def _due_ms(self):
         due_ms = min(self._next_tick_ms, self._next_look_ms, self._next_minute_ms, self._feed_ms)
-        return min(due_ms, self._next_poll_ms) if self._polls else due_ms
+        return min(due_ms, self._next_poll_ms) if self._polls or self._parts.is_busy else due_ms
 
     def _beat(self, now_ms):
         """What is due, in the order in which one feeds the next."""
@@ -144,17 +144,13 @@ class Loop:
         if now_ms >= self._next_look_ms:
             self._next_look_ms = now_ms + self._look_ms
             self._polls, self._next_poll_ms = POLLS_OF_A_LOOK, now_ms
-        if self._polls and now_ms >= self._next_poll_ms:
-            self._polls -= 1
+        if (self._polls or self._parts.is_busy) and now_ms >= self._next_poll_ms:
             self._next_poll_ms = now_ms + POLL_MS
             self._parts.poll(now_ms)
-            if not self._polls:
-                if self.lux is None:  # what is not seen yet cannot be judged
-                    self._next_minute_ms = self._next_tick_ms = now_ms
-                self.lux = self._parts.lux()
-                self._lamp.sense(self.lux, now_ms // 1000)
-                if self.on_look:
-                    self.on_look(now_ms)
+            if self._polls:
+                self._polls -= 1
+                if not self._polls:
+                    self._look(now_ms)
         if now_ms >= self._next_minute_ms:
             self._judge(now_ms)
         if now_ms >= self._next_tick_ms:
@@ -164,6 +160,18 @@ class Loop:
             self._feed_ms = now_ms + self._hal.watchdog_ms // FEEDS
             if now_ms - self._program_ms < MAX_PROGRAM_MS:
                 self._hal.feed()
+
+    def _look(self, now_ms):
+        cell = self._lamp.cell
+        was_dark = cell.is_dark
+        self._lamp.sense(self._parts.lux(), now_ms // 1000)
+        if self.lux is None:  # what is not seen yet cannot be judged
+            self._next_minute_ms = self._next_tick_ms = now_ms
+        elif cell.is_dark != was_dark:
+            self._next_minute_ms = now_ms
+        self.lux = self._parts.lux()
+        if self.on_look:
+            self.on_look(now_ms)
 
     def _judge(self, now_ms):
         local_ms = self._clock.local_ms()

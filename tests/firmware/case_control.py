@@ -87,6 +87,8 @@ def test_a_lit_lamp_stays_lit_through_age_and_heat():
 
 def test_ramps_rise_fast_and_fall_slowly():
     ramp = Ramp(500, 8000)
+    assert ramp.level == 100  # as a driver shines until it is told
+    ramp.jump(0)
     assert [ramp.toward(100, now_ms) for now_ms in (0, 100, 250, 500, 600)] == [0, 20, 50, 100, 100]
     assert [ramp.toward(20, now_ms) for now_ms in (1000, 1800, 4000, 7400, 9000)] == [100, 90, 63, 20, 20]
     assert ramp.toward(100, 9100) == 20

@@ -78,3 +78,15 @@ def test_a_fault_leaves_no_verdict():
     cell.sample(FAULT, 0, 200)
     assert cell.is_dark is None
     assert run(cell, [5000], 300) == [False]
+
+
+def test_what_was_taken_for_day_and_was_the_own_lamp_is_taken_back_at_once():
+    cell = Photocell(70, 35)
+    cell.sample(85, 100, 0)
+    assert cell.is_dark is False
+    cell.sample(0, 0, 1)
+    assert cell.is_dark is True and cell.own_lux == 85
+    day = Photocell(70, 35)
+    day.sample(5085, 100, 0)
+    day.sample(5000, 0, 1)
+    assert day.is_dark is False and day.own_lux == 85

@@ -1,5 +1,6 @@
 """A lamp's program on CPython against a gateway that is slow, silent or asks for much, and its starts and ends."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from kerbtools.emulator.world import START_UTC, World
 from kerbwire.controls import APPLIED, DIM, OPERATOR, RESTART, SAMPLE, Command, Result
 
 NODE, SECRET = 801, bytes(16)
-CONFIG = '"look_s": 2, "spread_s": 5'
+LOOK_S = 2
+CONFIG = f'"look_s": {LOOK_S}, "spread_s": 5'
 TICK_LATE_MS = 50
 
 
@@ -137,7 +139,23 @@ def test_in_safe_mode_a_photocell_that_sees_the_own_lamp_does_not_put_it_out(wor
     parts.lux = lambda: 85 if parts.shown and parts.shown[-1][1] == 100 else 17  # type: ignore[method-assign]
     world.advance(1200, timeout_s=30)  # a program that does not rest would not come so far
     assert any("safe mode" in text for _, text in lamp.lines)
-    assert parts.shown[-1][1] == 100 and all(percent for _, percent in parts.shown[1:]), parts.shown
+    assert parts.shown[-1][1] == 100 and dark_s(parts.shown) <= LOOK_S, parts.shown
+
+
+def test_a_start_beside_its_own_light_without_a_clock_is_dark_for_no_longer_than_a_look(
+    world: World, tmp_path: Path
+) -> None:
+    lamp = lamp_of(world, Ether(world), tmp_path)
+    parts = lamp.parts
+    parts.lux = lambda: 85 * (parts.shown[-1][1] if parts.shown else 100) // 100  # type: ignore[method-assign]
+    world.advance(300, timeout_s=30)
+    assert parts.shown[-1][1] and dark_s(parts.shown) <= LOOK_S, parts.shown
+    assert lamp.node.lamp.cell.is_dark and 80 <= lamp.node.lamp.cell.own_lux <= 90
+
+
+def dark_s(shown: list[tuple[int, int]]) -> float:
+    """Seconds at level 0. shown: (virtual us, percent) of each change."""
+    return sum((after - at) / 1e6 for (at, percent), (after, _) in itertools.pairwise(shown) if not percent)
 
 
 def test_a_burn_that_is_over_does_not_come_back_with_a_start(tmp_path: Path) -> None:

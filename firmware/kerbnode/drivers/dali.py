@@ -67,6 +67,11 @@ class Driver:
         self.status = self.arc = None
         self.reason = self.raw = 0
 
+    @property
+    def is_busy(self):
+        """Whether a reading goes on, which wants a poll every 100 ms."""
+        return bool(self._job)
+
     def set(self, percent):
         """Show a level: sent at the next poll."""
         self._wanted = ARC[percent]

@@ -40,7 +40,7 @@ class Parts:
     energy_mws: what the luminaire took, to the microsecond: the meter that a log is compared with.
     """
 
-    has_sensor, has_relay, is_closed = True, False, True
+    has_sensor, has_relay, is_closed, is_busy = True, False, True, False
     celsius = NOT_FITTED
     gear = status = 0
     troubles = ()
