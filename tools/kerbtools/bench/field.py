@@ -1,7 +1,8 @@
 """The field's verbs on a full district: from the command to its first line, and to its last, each in a new process.
 
 The store is filled as a gateway fills it, reports and roll-ups in one commit, but without seals and links: 10,000
-nodes, a million records. Then a gateway runs on it, and once none does. Times are the median of several runs.
+nodes, a million records. Then a gateway runs on it and has come to rest, and once none does. Times are the median of
+several runs.
 What `kerb top` takes there, and takes of the gateway, stands in a table of its own (`bench/watched.py`).
 """
 
@@ -63,6 +64,7 @@ def rows(nodes: int = NODES, records: int = RECORDS, runs: int = RUNS) -> Iterat
         gateway.start()
         try:
             _answers(folder / "state")
+            watched.calm(gateway.cpu_s)  # what it rolls up and foresees after a start would be in the first row only
             for words, _ in COMMANDS:
                 yield _row(words, config, "runs", runs)
             yield from watched.rows(config, gateway.cpu_s, nodes)

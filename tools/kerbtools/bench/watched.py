@@ -26,7 +26,7 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 def rows(config: Path, gateway: Callable[[], float], nodes: int) -> Iterator[dict[str, object]]:
     """One row a size of the terminal and way to watch. gateway: its seconds of CPU so far."""
-    alone = _alone(gateway)
+    alone = calm(gateway)
     for size in SIZES:
         with Terminal(config, size) as terminal:
             terminal.begun(nodes)
@@ -39,7 +39,7 @@ def rows(config: Path, gateway: Callable[[], float], nodes: int) -> Iterator[dic
                 }  # fmt: skip
 
 
-def _alone(gateway: Callable[[], float]) -> float:
+def calm(gateway: Callable[[], float]) -> float:
     """Per cent of a core that the gateway takes when nobody looks, once it has done what it does after a start."""
     end = time.monotonic() + WAIT_S
     while True:

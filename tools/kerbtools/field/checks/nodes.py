@@ -35,12 +35,16 @@ MEANS: dict[str, Means] = {
     "replay": Means(
         "frames of node {node} that were accepted long ago come again",
         (
-            "somebody replays recorded frames, or has the node's key and not its counters: a stolen or copied node",
+            "somebody replays recorded frames, which changes nothing here, or has the node's key and not its counters: a"
+            " stolen or copied node",
             "a board runs on an older copy of its flash",
         ),
-        (_REVOKE, _PROVISION),
-        FAIL,
-        weight=9,
+        (
+            "is the board at its place and does it blink: kerb send identify --node {node}; if not, it is stolen:",
+            _REVOKE,
+            _PROVISION,
+        ),
+        weight=9,  # a warning: whoever is in range of a node can cause it, and nothing is lost by it
     ),
     "closed life": Means(
         "node {node} is heard in a life that has ended, beside its newer one",

@@ -75,6 +75,7 @@ async def _run(pages: "Pages", listener: socket.socket) -> None:
         print(f"http://{f'[{host}]' if ':' in host else host}:{port}/  (Ctrl-C ends it)", flush=True)
         await over.wait()
     finally:
+        pages.hang_up()
         await runner.cleanup()
 
 
@@ -83,7 +84,7 @@ class Pages(Server):
 
     def __init__(self, command: str):
         super().__init__(command, title="kerb top")  # pyright: ignore[reportUnknownMemberType]
-        self._sessions = 0
+        self._sessions: set[asyncio.Transport] = set()
 
     def application(self) -> web.Application:
         """Page, session and what the page loads; no listing, no downloads."""
@@ -93,6 +94,7 @@ class Pages(Server):
             [
                 web.get("/", self._page),
                 web.get("/ws", self._session),
+                web.get("/favicon.ico", _nothing),
                 web.static("/static", self.statics_path),
             ]
         )
@@ -108,13 +110,26 @@ class Pages(Server):
         return aiohttp_jinja2.render_template("app_index.html", request, context)
 
     async def _session(self, request: web.Request) -> web.StreamResponse:
-        if self._sessions >= MAX_SESSIONS:
+        if len(self._sessions) >= MAX_SESSIONS:
             raise web.HTTPServiceUnavailable(text=f"{MAX_SESSIONS} pages are open: close one")
-        self._sessions += 1
+        transport = request.transport
+        if transport is None:
+            raise web.HTTPBadRequest
+        self._sessions.add(transport)
         try:
             return await self.handle_websocket(request)
         finally:
-            self._sessions -= 1
+            self._sessions.discard(transport)
+
+    def hang_up(self) -> None:
+        """End all sessions, also of pages that do not read: their farewell would wait for 10 s."""
+        for transport in self._sessions:
+            transport.abort()
+
+
+async def _nothing(_: web.Request) -> web.StreamResponse:
+    """The picture that a browser asks for by itself."""
+    return web.Response(status=204)
 
 
 def _is_loopback(host: str | None) -> bool:
