@@ -11,6 +11,7 @@
     +-- InletError         a link cannot be opened or was lost
     +-- OutletError        a council system cannot be reached or refused a document
     |   +-- DocumentRefused   it is this document that the council's side does not take
+    |   +-- NotAllowed     this gateway's user may not write there
     +-- ControlError       the control socket: what it was asked is refused
     |   +-- NoAnswer       nobody answers on it, or not in JSON
     +-- AuditError         the audit log, or a key file beside it
@@ -68,6 +69,10 @@ class OutletError(GatewayError):
 
 class DocumentRefused(OutletError):
     """The council's side refused this very document for what it is, and said so; others may go."""
+
+
+class NotAllowed(OutletError):
+    """The council's side knows this gateway's user and does not let it write there."""
 
 
 class ControlError(GatewayError):

@@ -17,7 +17,7 @@ from functools import partial
 from kerbgate import changes as told_before
 from kerbgate.changes import Changes, Key, Told, parse_deadband
 from kerbgate.config import OutletSettings
-from kerbgate.errors import DocumentRefused, OutletError
+from kerbgate.errors import DocumentRefused, NotAllowed, OutletError
 from kerbgate.letters import LetterSource
 from kerbgate.outlets.base import Link, Outlet
 from kerbgate.parcels import Ident, Item, Packer, Parcel
@@ -48,6 +48,7 @@ class PumpState:
     failed: int = 0
     last_puback: float | None = None  # time.time() of the host
     last_error: str | None = None
+    denied: bool = False  # the last error was that this gateway's user may not write there
     warning: str | None = None  # of the connection as it is: documents flow, but not as they should
 
     @property
@@ -145,7 +146,7 @@ class Pump:
             except* OutletError as group:
                 error = _first(group)
                 self.state.failed += 1
-                self.state.last_error = f"{error.cause} ({error.hint})"
+                self._failed_with(error)
             finally:
                 self.state.connected = False
                 self.state.warning = None
@@ -157,6 +158,10 @@ class Pump:
             self._under_way.clear()
             retry_s = FIRST_RETRY_S if self.state.messages > messages else min(retry_s * 2, LAST_RETRY_S)
             await asyncio.sleep(retry_s * random.uniform(0.5, 1))  # noqa: S311
+
+    def _failed_with(self, error: OutletError) -> None:
+        self.state.last_error = f"{error.cause} ({error.hint})"
+        self.state.denied = isinstance(error, NotAllowed)
 
     def _count_attempts(self) -> None:
         self._store.attempted(self.name, [ident[1] for ident in self._under_way if ident[0] == REPORT])
@@ -269,7 +274,7 @@ class Pump:
         items = parcel.items
         if not self.took:
             raise refused
-        self.state.last_error = f"{refused.cause} ({refused.hint})"
+        self._failed_with(refused)
         if len(items) > 1:
             self._suspects.doubt(item.ident for item in items)
             raise _Anew(refused.cause, refused.hint)

@@ -165,7 +165,7 @@ class FieldService:
             {
                 "name": pump.name, "url": pump.settings.url, "connected": pump.state.connected,
                 "connections": pump.state.connections, "delivered": pump.state.delivered + pump.state.letters,
-                "last_error": pump.state.last_error, "warning": pump.state.warning,
+                "last_error": pump.state.last_error, "denied": pump.state.denied, "warning": pump.state.warning,
                 "set_aside": pump.state.set_aside,
                 "set_aside_causes": sorted({item.cause for item in list(pump.state.aside.values())[:MAX_ASIDE]}),
                 "last_puback_s_ago": None

@@ -7,11 +7,19 @@ whole turns of the event loop, acknowledges when it is told to, and gives the re
 
 from kerbgate.mqtt.connection import LOST, Connection, Lost, NotTaken, Options, Refused, connect
 from kerbgate.mqtt.packets import V5, V311, MqttError, Publish
-from kerbgate.mqtt.reasons import NO_SUBSCRIBERS, OF_THE_MESSAGE, REFUSED, UNSUPPORTED_VERSION, reason
+from kerbgate.mqtt.reasons import (
+    NO_SUBSCRIBERS,
+    NOT_AUTHORIZED,
+    OF_THE_MESSAGE,
+    REFUSED,
+    UNSUPPORTED_VERSION,
+    reason,
+)
 
 __all__ = [
     "LOST",
     "NO_SUBSCRIBERS",
+    "NOT_AUTHORIZED",
     "OF_THE_MESSAGE",
     "REFUSED",
     "UNSUPPORTED_VERSION",

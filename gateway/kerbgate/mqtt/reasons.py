@@ -1,6 +1,7 @@
 """Reason codes of MQTT 5 (section 2.4) in words; those of 3.1.1's CONNACK as the same codes."""
 
 REFUSED = 0x80  # codes from here on are refusals
+NOT_AUTHORIZED = 0x87
 NO_SUBSCRIBERS = 0x10  # acknowledged, but nobody has subscribed to this topic
 MALFORMED_PACKET = 0x81
 UNSUPPORTED_VERSION = 0x84
@@ -20,7 +21,7 @@ _WORDS = {
     0x84: "Unsupported protocol version",
     0x85: "Client identifier not valid",
     0x86: "Bad user name or password",
-    0x87: "Not authorized",
+    NOT_AUTHORIZED: "Not authorized",
     0x88: "Server unavailable",
     0x89: "Server busy",
     0x8A: "Banned",
@@ -49,7 +50,7 @@ _WORDS = {
     0xA1: "Subscription identifiers not supported",
     0xA2: "Wildcard subscriptions not supported",
 }
-_OF_CONNACK_311 = {1: UNSUPPORTED_VERSION, 2: 0x85, 3: 0x88, 4: 0x86, 5: 0x87}  # MQTT 3.1.1, section 3.2.2.3
+_OF_CONNACK_311 = {1: UNSUPPORTED_VERSION, 2: 0x85, 3: 0x88, 4: 0x86, 5: NOT_AUTHORIZED}  # MQTT 3.1.1, section 3.2.2.3
 
 
 def reason(code: int) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 
 from kerbgate import brokers, mqtt
 from kerbgate.config import OutletSettings
-from kerbgate.errors import DocumentRefused, OutletError
+from kerbgate.errors import DocumentRefused, NotAllowed, OutletError
 from kerbgate.outlets.base import Done, Link
 
 OLD_BROKER = "the broker does not speak MQTT 5: a document that its access list denies is lost there unnoticed"
@@ -88,7 +88,7 @@ class _MqttLink:
                 done(DocumentRefused(cause, "it is kept, and the others go; ask who runs the broker"))
             else:
                 let = f"readings are kept; let this gateway's user write to {topic} in the broker's access list"
-                done(OutletError(cause, let))
+                done((NotAllowed if code == mqtt.NOT_AUTHORIZED else OutletError)(cause, let))
 
     async def ended(self) -> None:
         try:

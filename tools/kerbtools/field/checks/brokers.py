@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from typing import Any
 
-from kerbgate import mqtt
 from kerbtools.field.findings import FAIL, OK, SKIPPED, UNKNOWN, WARN, Finding
 from kerbtools.field.probe import LATE_S, PROBE_S, Far, brokers_of, certificate_days
 from kerbtools.field.screen import clean, span
 from kerbtools.field.subject import Subject
 
 SOON_DAYS = 21  # a certificate that ends so soon is renewed now
-_NOT_AUTHORISED = 0x87
 _EXPIRED, _NOT_YET, _SELF_SIGNED, _NO_ISSUER, _SELF_IN_CHAIN, _WRONG_NAME = 10, 9, 18, 20, 19, 62  # X509_V_ERR_...
 _FOLLOWS = ("queues", "outlets", "problems", "inlets", "nodes", "topics")
 
@@ -239,10 +237,6 @@ def topics(subject: Subject) -> Iterator[Finding]:
 
 
 def _denied(outlet: dict[str, Any], waits: bool) -> bool:
-    """Whether the last thing that the broker said was that this user may not write there.
-
-    A pump keeps what was said in words: those of mqtt.reason, and of the outlet that it failed on.
-    """
-    error, last = outlet["last_error"] or "", outlet["last_puback_s_ago"]
-    said = mqtt.reason(_NOT_AUTHORISED) in error and "refused a document" in error
-    return said and (not outlet["connected"] or (waits and (last is None or last > LATE_S)))
+    """Whether the last thing that the broker said was that this user may not write there."""
+    last = outlet["last_puback_s_ago"]
+    return outlet["denied"] and (not outlet["connected"] or (waits and (last is None or last > LATE_S)))

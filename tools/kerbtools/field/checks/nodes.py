@@ -35,8 +35,8 @@ MEANS: dict[str, Means] = {
     "replay": Means(
         "frames of node {node} that were accepted long ago come again",
         (
-            "somebody replays recorded frames, which changes nothing here, or has the node's key and not its counters: a"
-            " stolen or copied node",
+            "somebody replays recorded frames, which changes nothing here, or has the node's key and not its counters:"
+            " a stolen or copied node",
             "a board runs on an older copy of its flash",
         ),
         (
