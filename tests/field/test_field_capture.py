@@ -4,10 +4,11 @@ import base64
 import contextlib
 import io
 import json
+import os
 import socket
 import sqlite3
 import threading
-import time
+import tty
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -25,7 +26,7 @@ from kerbgate.field import capture as recorder
 from kerbgate.inlets import Counters
 from kerbtools.cli import main as kerb
 from kerbtools.decode.source import Source
-from kerbtools.field import capture
+from kerbtools.field import capture, replay
 from kerbwire import channels, line
 from kerbwire.capture import DOWN, UP
 from kerbwire.channels import CAUSE, LEVEL, PRESENCE
@@ -134,7 +135,9 @@ def test_what_a_recording_keeps_is_bounded(monkeypatch: pytest.MonkeyPatch) -> N
     assert gateway.intake.tap is None and not made._frames
 
 
-def test_a_capture_is_sent_again(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_capture_is_sent_again(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "again.kcap"
     with speaking(world, 2):
         assert kerb(["capture", str(file), "--for", "1s", "--config", str(world.config)]) == 0
@@ -144,20 +147,36 @@ def test_a_capture_is_sent_again(world: World, tmp_path: Path, capsys: pytest.Ca
         receiver.settimeout(5)
         assert kerb(["replay", str(file), "--to", f"udp:127.0.0.1:{receiver.getsockname()[1]}", "--speed", "0"]) == 0
         assert [receiver.recv(300) for _ in sent] == sent
-    began = time.monotonic()
-    before = asking.ask(world.gateway.state, "facts")["facts"]["inlets"][0]["frames"]
-    device = world.street.path  # the gateway's own line: what it heard comes again, and changes nothing
     capsys.readouterr()
-    other = tmp_path / "port"
-    other.touch()
-    assert kerb(["replay", str(file), "--to", f"serial:{other}", "--speed", "20"]) == 0
-    assert f"{len(sent)} frames sent" in capsys.readouterr().out and time.monotonic() - began < 5
-    reader = line.Reader()
-    assert reader.feed(other.read_bytes()) == sent and device and before
+    with pty_pair() as (end, device):
+        assert kerb(["replay", str(file), "--to", f"serial:{device}?baud=57600", "--speed", "20"]) == 0
+        assert f"{len(sent)} frames sent" in capsys.readouterr().out
+        assert line.Reader().feed(os.read(end, 65_536)) == sent
     for wrong in ("ftp://x", "udp:nowhere", "serial:/nonexistent/port"):
         assert kerb(["replay", str(file), "--to", wrong]) == 1
     assert kerb(["replay", str(tmp_path / "none"), "--to", "udp:127.0.0.1:9"]) == 1
     capsys.readouterr()
+    monkeypatch.setattr(replay, "TIMEOUT_S", 0.2)
+    with pty_pair() as (_, device):
+        filling = os.open(device, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with contextlib.suppress(BlockingIOError):
+            while os.write(filling, bytes(1024)):
+                pass
+        assert kerb(["replay", str(file), "--to", f"serial:{device}", "--speed", "0"]) == 1
+        os.close(filling)
+    assert "takes nothing: 0 frames went" in capsys.readouterr().err
+
+
+@contextlib.contextmanager
+def pty_pair() -> Iterator[tuple[int, str]]:
+    """A serial line: the descriptor of its far end, and the path of the port."""
+    end, port = os.openpty()
+    tty.setraw(port)
+    try:
+        yield end, os.ttyname(port)
+    finally:
+        os.close(port)
+        os.close(end)
 
 
 def test_the_office_gets_no_key_and_no_trace_of_movement(

@@ -122,6 +122,14 @@ def test_keys_that_are_open_or_gone(stopped: World) -> None:
     assert found[0].verdict == WARN and "chmod 700" in found[0].next[0]
     stopped.gateway.state.chmod(0o700)
     assert problems(stopped.config, ["keys"]) == []
+    password = stopped.folder / "password"
+    password.write_text("user:word")
+    password.chmod(0o640)
+    text = stopped.config.read_text()
+    stopped.config.write_text(f'{text}\n[[inlet]]\nurl = "mqtt://127.0.0.1:9/harbour?credentials={password}"\n')
+    (found,) = problems(stopped.config, ["keys"])
+    assert f"chmod 600 {password}" in found.next[0] and "credentials of inlet mqtt://127.0.0.1:9" in found.evidence
+    stopped.config.write_text(text)
 
 
 def test_a_registry_that_is_gone_and_a_store_that_is_gone(stopped: World) -> None:

@@ -17,6 +17,7 @@ from gateway_harness import ENVIRONMENT, SITE, add_node
 from kerbgate import asking
 from kerbgate.errors import ControlError
 from kerbgate.field import records
+from kerbgate.field.sight import Sight
 from kerbtools.cli import main as kerb
 from kerbtools.field import screen
 from kerbtools.field.checks import nodes as node_checks
@@ -146,7 +147,7 @@ def test_a_tail_follows_and_shows_no_trace_of_movement(world: World) -> None:
         following.stdout.close()
 
 
-def test_a_tail_of_one_node(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tail_of_one_node(world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     world.say(2, values={FILL: channels.NO_ECHO})
     world.say(3)
     assert kerb(["tail", "--node", "2", "-n", "1", "--config", str(world.config)]) == 0
@@ -157,6 +158,17 @@ def test_a_tail_of_one_node(world: World, capsys: pytest.CaptureFixture[str]) ->
     assert asking.ask(world.gateway.state, "tail", after=0, limit=0)["after"] == 0
     first = asking.ask(world.gateway.state, "tail", after=0, limit=1)
     assert asking.ask(world.gateway.state, "tail", after=first["after"], limit=1)["rows"] != first["rows"]
+    with contextlib.closing(Sight(world.gateway.state / "store.sqlite", world.registry_path)) as sight:
+        newest = asking.ask(world.gateway.state, "tail")["after"]
+        whole = records.tail(sight, {"after": 0, "limit": 50})["rows"]
+        monkeypatch.setattr(records, "MAX_RECORDS", 2)  # an answer that is full goes on with the next one
+        parts: list[dict[str, Any]] = []
+        after = 0
+        while after < newest and len(parts) < len(whole):
+            more = records.tail(sight, {"after": after, "limit": 50})
+            assert more["after"] > after
+            parts, after = parts + more["rows"], more["after"]
+    assert parts[: len(whole)] == whole and len(whole) > 2
 
 
 @contextlib.contextmanager

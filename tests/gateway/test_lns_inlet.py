@@ -59,7 +59,7 @@ def test_a_frame_is_found_in_the_documented_message_with_the_best_signal(server:
     ],
 )
 def test_an_answer_goes_into_the_devices_queue(server: str, topic: str, body: dict[str, Any]) -> None:
-    told = topics(server).answer(FRAME, message(server))
+    told = topics(server).answer(FRAME, message(server).topic)
     assert (told[0], json.loads(told[1])) == (topic, body)
 
 

@@ -16,7 +16,7 @@ from kerbwire.events import Event
 from kerbwire.messages import Report
 
 MAX_ROWS = 500  # reports of one answer
-MAX_RECORDS = 2000  # and records of them
+MAX_RECORDS = 2000  # and records of them, but for those of the last report
 SCAN = 100_000  # rows that are looked through for one node's newest: a tenth of a second
 
 _SELECT = (
@@ -42,25 +42,28 @@ def tail(sight: Sight, request: dict[str, Any]) -> dict[str, Any]:
     rows = sight.db.execute(query, (floor, limit, node) if node is not None else (floor, limit)).fetchall()
     if after is None:
         rows.reverse()
-    lines = list(_lines(_report(row) for row in rows))
-    reached = rows[-1][0] if rows else 0
+    lines: list[dict[str, Any]] = []
+    reached = after or 0
+    for row in rows:
+        if after is not None and len(lines) >= MAX_RECORDS:
+            return {"rows": lines, "after": reached}
+        lines += _lines(_report(row))
+        reached = row[0]
     if len(rows) < limit or after is None:  # no more were there; of those that came meanwhile some may be among them
         reached = max(reached, newest)
-    reached = max(reached, after or 0)
-    return {"rows": lines[-MAX_RECORDS:], "after": reached}
+    return {"rows": lines if after is not None else lines[-MAX_RECORDS:], "after": reached}
 
 
-def _lines(rows: Iterable[StoredReport]) -> Iterable[dict[str, Any]]:
-    for row in rows:
-        decoded = decoding.read(row.message, row.near)
-        about = {"node": row.node, "site": row.site, "role": row.role, "received_ms": row.received_ms}
-        if isinstance(decoded, Event):
-            values, _, missing = event_document.evidence(decoded.values)
-            found = event_document.document(row, decoded)
-            told = {name: found[name] for name in ("index", "time", "time_quality", "event", "severity", "state")}
-            yield about | told | {"values": values | missing}
-        elif isinstance(decoded, Report):
-            yield from ({**about, **line} for line in _of_report(row, decoded))
+def _lines(row: StoredReport) -> Iterable[dict[str, Any]]:
+    decoded = decoding.read(row.message, row.near)
+    about = {"node": row.node, "site": row.site, "role": row.role, "received_ms": row.received_ms}
+    if isinstance(decoded, Event):
+        values, _, missing = event_document.evidence(decoded.values)
+        found = event_document.document(row, decoded)
+        told = {name: found[name] for name in ("index", "time", "time_quality", "event", "severity", "state")}
+        yield about | told | {"values": values | missing}
+    elif isinstance(decoded, Report):
+        yield from ({**about, **line} for line in _of_report(row, decoded))
 
 
 def _report(row: tuple[Any, ...]) -> StoredReport:

@@ -29,7 +29,7 @@ def open_inlet(url: str, *, silent: bool = False) -> Inlet:
 
     silent: it only listens.
     """
-    parsed = parse_url("serial:" + url if url.startswith("/") else url)
+    parsed = parse_url(url)
     make = _SCHEMES.get(parsed.scheme)
     if make is None:
         raise InletError(f"the inlet {url!r} has no known scheme", "use one of " + ", ".join(f"{s}:" for s in _SCHEMES))

@@ -111,8 +111,8 @@ class LinkUrl:
 
 
 def parse_url(text: str) -> LinkUrl:
-    """Split a link string; InletError when it is not of the form scheme:rest?option=value."""
-    address, question, query = text.partition("?")
+    """Split a link string; a path alone is a serial port's. InletError when it is not scheme:rest?option=value."""
+    address, question, query = (f"serial:{text}" if text.startswith("/") else text).partition("?")
     scheme, colon, rest = address.partition(":")
     try:
         options = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if question else []

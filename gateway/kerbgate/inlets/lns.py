@@ -48,10 +48,10 @@ class ChirpStack:
         data = _bytes(event.get("data"))
         return None if data is None else (data, _best(event.get("rxInfo")))
 
-    def answer(self, data: bytes, message: mqtt.Publish) -> tuple[str, bytes]:
-        device = message.topic.split("/")[3]
+    def answer(self, data: bytes, topic: str) -> tuple[str, bytes]:
+        device = topic.split("/")[3]
         down = {"devEui": device, "confirmed": False, "fPort": self._port, "data": base64.b64encode(data).decode()}
-        return f"{message.topic.removesuffix('event/up')}command/down", json.dumps(down).encode()
+        return f"{topic.removesuffix('event/up')}command/down", json.dumps(down).encode()
 
     def of_node(self, node: int) -> str | None:
         return None
@@ -79,9 +79,9 @@ class TheThingsStack:
         airtime_ms = round(float(airtime[1]) * 1000) if airtime else None
         return None if data is None else (data, _best(found.get("rx_metadata"), airtime_ms))
 
-    def answer(self, data: bytes, message: mqtt.Publish) -> tuple[str, bytes]:
+    def answer(self, data: bytes, topic: str) -> tuple[str, bytes]:
         down = {"f_port": self._port, "frm_payload": base64.b64encode(data).decode(), "priority": "NORMAL"}
-        return f"{message.topic.removesuffix('up')}down/push", json.dumps({"downlinks": [down]}).encode()
+        return f"{topic.removesuffix('up')}down/push", json.dumps({"downlinks": [down]}).encode()
 
     def of_node(self, node: int) -> str | None:
         return None

@@ -52,8 +52,8 @@ class Topics(Protocol):
         """The frame in a message; None if there is none."""
         ...
 
-    def answer(self, data: bytes, message: mqtt.Publish) -> tuple[str, bytes]:
-        """Topic and payload of an answer to the node whose message this is."""
+    def answer(self, data: bytes, topic: str) -> tuple[str, bytes]:
+        """Topic and payload of an answer to the node whose message came on this topic."""
         ...
 
     def of_node(self, node: int) -> str | None:
@@ -77,7 +77,7 @@ class SiteTopics:
     def read(self, message: mqtt.Publish) -> tuple[bytes, Signal | None] | None:
         return None if message.payload is None else (message.payload, None)
 
-    def answer(self, data: bytes, message: mqtt.Publish) -> tuple[str, bytes]:
+    def answer(self, data: bytes, topic: str) -> tuple[str, bytes]:
         return f"{self._down}{frame.parse(data).node}", data
 
     def of_node(self, node: int) -> str | None:
@@ -166,8 +166,8 @@ class MqttInlet:
         feeding: asyncio.Task[None] | None = None
         try:
             feeding = asyncio.create_task(session.feed(), name=f"{self.name} feeds")
+            self._connection = connection  # what the broker kept of this session comes before its answer, and is acked
             await self._subscribe(connection)
-            self._connection = connection
             self.counters.connected = True
             self.counters.opened += 1
             await connection.ended()
@@ -201,12 +201,12 @@ class MqttInlet:
             "check the URL, the credentials and the way to the broker; it keeps what nodes send",
         )
 
-    def publish(self, data: bytes, message: mqtt.Publish) -> bool:
-        """Send a frame to the node whose message this is; False, and counted, if it cannot go now."""
+    def publish(self, data: bytes, topic: str) -> bool:
+        """Send a frame to the node whose message came on this topic; False, and counted, if it cannot go now."""
         if self._silent:
             return False
         connection = self._connection
-        if connection is None or not connection.tell(*self.topics.answer(data, message)):
+        if connection is None or not connection.tell(*self.topics.answer(data, topic)):
             self.counters.unsent += 1
             return False
         self.counters.sent += 1
@@ -291,7 +291,7 @@ class _Session:
 class _Way:
     """The way that one frame came, and back to its node."""
 
-    __slots__ = ("_inlet", "_message", "_session", "connection", "counters", "data", "signal")
+    __slots__ = ("_inlet", "_number", "_session", "_topic", "connection", "counters", "data", "signal")
 
     def __init__(
         self, inlet: MqttInlet, session: _Session, connection: mqtt.Connection, message: mqtt.Publish, data: bytes,
@@ -303,20 +303,20 @@ class _Way:
         self.connection = connection
         self._inlet = inlet
         self._session = session
-        self._message = message
+        self._topic, self._number = message.topic, message.number
 
     @property
     def promised(self) -> bool:
         """Whether the broker waits for an acknowledgement."""
-        return self._message.number != 0
+        return self._number != 0
 
     def send(self, frame: bytes) -> bool:
-        return self._inlet.publish(frame, self._message)
+        return self._inlet.publish(frame, self._topic)
 
     def settle(self, kept: bool) -> None:
         """Acknowledge to the broker, or keep the frame for later."""
         if kept:
-            self.connection.acknowledge(self._message.number)
+            self.connection.acknowledge(self._number)
         else:
             self._session.hold_failed(self)
 

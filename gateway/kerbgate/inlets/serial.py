@@ -38,10 +38,10 @@ class SerialInlet:
 
     @classmethod
     def from_url(cls, url: LinkUrl) -> "SerialInlet":
-        url.only(baud=_baud)
+        url.only(baud=baud_of)
         if not url.rest.startswith("/"):
             raise InletError(f"the inlet {url.text!r} names no device", "use a path, such as serial:/dev/ttyACM0")
-        return cls(url.rest, _baud(url.options.get("baud", str(DEFAULT_BAUD))))
+        return cls(url.rest, baud_of(url.options.get("baud", str(DEFAULT_BAUD))))
 
     async def run(self, intake: Take) -> None:
         """Read until cancelled."""
@@ -153,7 +153,7 @@ class _Frames(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-def _baud(text: str) -> int:
+def baud_of(text: str) -> int:
     if not text.isascii() or not text.isdecimal() or not 1200 <= int(text) <= 4_000_000:
         raise ValueError("use a baud rate from 1200 to 4000000")
     return int(text)

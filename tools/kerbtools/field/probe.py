@@ -58,7 +58,7 @@ def _named(subject: Subject) -> list[Far]:
     inlets = {row["name"]: row for row in facts["inlets"]} if facts is not None else {}
     outlets = {row["name"]: row for row in facts["outlets"]} if facts is not None else {}
     for settings in subject.config.inlets:
-        url = parse_url("serial:" + settings.url if settings.url.startswith("/") else settings.url)
+        url = parse_url(settings.url)
         found = _topics(url)
         if found is None:
             continue

@@ -16,7 +16,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import serial
+
 from kerbgate.errors import ControlError
+from kerbgate.inlets.base import parse_url
+from kerbgate.inlets.serial import DEFAULT_BAUD, baud_of
 from kerbtools.decode.errors import DecodeError
 from kerbtools.decode.source import Item, Source
 from kerbtools.field import words
@@ -30,7 +34,9 @@ def main(arguments: Sequence[str]) -> int:
     """Returns 0 when all was sent; 1 where the file or the link cannot be used."""
     parser = words.parser("replay", "Send the uplink frames of a capture again.", __doc__)
     parser.add_argument("file", help="a .kcap file")
-    parser.add_argument("--to", required=True, metavar="LINK", help="serial:/dev/..., udp:host:port, mqtt://host/site")
+    parser.add_argument(
+        "--to", required=True, metavar="LINK", help="serial:/dev/...?baud=..., udp:host:port, mqtt://host/site"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="times its own pace; 0: as fast as it goes")
     parser.add_argument("--link", type=int, help="only what came over this link of the capture")
     options = parser.parse_args(list(arguments))
@@ -66,7 +72,7 @@ def _frames(name: str, speed: float, link: int | None) -> Iterator[Item]:
 async def _send(to: str, frames: Iterator[Item]) -> int:
     scheme, _, rest = to.partition(":")
     if scheme == "serial":
-        return _to_port(rest, frames)
+        return _to_port(to, frames)
     if scheme == "udp":
         return _to_address(rest, frames)
     if scheme in ("mqtt", "mqtts"):
@@ -76,20 +82,23 @@ async def _send(to: str, frames: Iterator[Item]) -> int:
     )
 
 
-def _to_port(path: str, frames: Iterator[Item]) -> int:
-    try:
-        descriptor = os.open(path.partition("?")[0], os.O_WRONLY | os.O_NOCTTY)
-    except OSError as error:
-        raise ControlError(f"{path} cannot be opened: {error.strerror}", "check the path; is it in use?") from error
+def _to_port(to: str, frames: Iterator[Item]) -> int:
+    url = parse_url(to)
+    url.only(baud=baud_of)
     count = 0
     try:
-        for item in frames:
-            data = line.encode(item.data)
-            while data:
-                data = data[os.write(descriptor, data) :]
-            count += 1
-    finally:
-        os.close(descriptor)
+        port = serial.Serial(url.rest, baud_of(url.options.get("baud", str(DEFAULT_BAUD))), write_timeout=TIMEOUT_S)
+        with port:
+            for item in frames:
+                port.write(line.encode(item.data))
+                count += 1
+            port.flush()
+    except serial.SerialTimeoutException as error:
+        raise ControlError(
+            f"{url.rest} takes nothing: {count} frames went", "is somebody there who reads? is the baud rate right?"
+        ) from error
+    except serial.SerialException as error:
+        raise ControlError(f"{url.rest} cannot be used: {error}", "check the path; is it in use?") from error
     return count
 
 

@@ -5,6 +5,7 @@ queues, the service's log, and a short capture of sealed frames, of bins only: w
 """
 
 import argparse
+import functools
 import io
 import json
 import os
@@ -55,9 +56,11 @@ def main(arguments: Sequence[str]) -> int:
 def _support(options: argparse.Namespace) -> int:
     path: Path = options.file
     subject = Subject(options.config)
+    examined = functools.cache(lambda: list(doctor.examine(subject)))
+    plain = Screen(colour=False)
     parts: dict[str, Callable[[], bytes]] = {
-        "doctor.txt": lambda: _text("\n".join([doctor.head(subject), *_found(subject)])),
-        "doctor.json": lambda: _lines(row.document() for row in doctor.examine(subject)),
+        "doctor.txt": lambda: _text("\n".join([doctor.head(subject), *doctor.plain(examined(), plain)])),
+        "doctor.json": lambda: _lines(row.document() for row in examined()),
         "facts.json": lambda: _json(subject.facts),
         "configuration.json": lambda: _json(configuration(subject)),
         "store.json": lambda: _json(_store(subject)),
@@ -165,10 +168,6 @@ def _capture(subject: Subject, span_s: float) -> bytes:
             if capture.node_of(data) in bins and 0 < len(data) <= MAX_FRAME:
                 out += writer.record(offset, way, link, data)
     return bytes(out)
-
-
-def _found(subject: Subject) -> list[str]:
-    return doctor.plain(doctor.examine(subject), Screen(colour=False))
 
 
 def _text(text: str) -> bytes:

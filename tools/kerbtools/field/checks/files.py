@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from kerbgate.errors import ConfigError
+from kerbgate.inlets.base import parse_url
 from kerbtools.field.findings import FAIL, OK, SKIPPED, WARN, Finding
 from kerbtools.field.subject import BROKEN, RUNNING, Subject
+from kerbwire.capture import public_url
 
 
 def configuration(subject: Subject) -> Iterator[Finding]:
@@ -104,6 +106,11 @@ def _secrets(subject: Subject) -> Iterator[tuple[Path, str]]:
         for path, what in ((outlet.credentials, "credentials"), (outlet.key, "certificate's key")):
             if path is not None:
                 yield path, f"{what} of outlet {outlet.name}"
+    for inlet in config.inlets:
+        options = parse_url(inlet.url).options
+        for name, what in (("credentials", "credentials"), ("key", "certificate's key")):
+            if name in options:
+                yield Path(options[name]), f"{what} of inlet {public_url(inlet.url)}"
 
 
 def _secret(path: Path, what: str) -> Iterator[Finding]:

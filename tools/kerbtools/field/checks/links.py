@@ -32,7 +32,7 @@ def serial(subject: Subject) -> Iterator[Finding]:
 
 def _urls(subject: Subject) -> list[LinkUrl]:
     given = [inlet.url for inlet in subject.config.inlets]
-    return [parse_url("serial:" + url if url.startswith("/") else url) for url in given]
+    return [parse_url(url) for url in given]
 
 
 def _inlet(subject: Subject, name: str) -> dict[str, Any] | None:
