@@ -1,8 +1,10 @@
 """Whether it is night, by a ladder: the sun, a switched supply, the photocell, the learnt night, else light.
 
 Each rung is used only where it can be believed, and what it says against a better rung is a fault of it. In twilight,
-where some minutes of a wrong clock or a dark sky decide, the sun leaves it to a photocell that is believed. LAMP.md has
-the table. Nothing here waits or reads a clock: time is handed in.
+where some minutes of a wrong clock or a dark sky decide, the sun leaves it to a photocell that is believed. A clock may
+be wrong by hours: until a dusk or a dawn that the photocell saw has borne it out, and again after it was set by far, a
+dark photocell and a supply of the night count for more. LAMP.md has the table. Nothing here waits or reads a clock:
+time is handed in.
 """
 
 from kerbnode import astro
@@ -18,6 +20,7 @@ AGREES_S = const(6 * 3600)  # by day and by night, until it is believed again
 LONGEST_DAY_S, LONGEST_NIGHT_S = const(23 * 3600), const(20 * 3600)  # where only the cell knows, more is a fault of it
 SHORTEST_NIGHT_S = const(1800)  # a shorter one teaches nothing
 DOUBT_S = const(2100)  # clouds move dusk and dawn by less from day to day
+CLOCK_STEP_S = const(900)  # a clock that was set by less is still the one that was borne out
 TWILIGHT_S = const(7200)  # a storm's dusk comes no earlier, and beyond it night and day are certain
 LEARNT_DAYS = const(40)  # for so long the learnt night is believed
 MARGIN_S, MARGIN_DAY_S = const(600), const(180)  # on either side of it, and more for each day: towards light
@@ -51,12 +54,15 @@ class Night:
         self._seen_s = None
         self._since_s = 0  # of the cell's verdict when it was last looked at
         self._flipped = False  # it changed since the look before
+        self._offset_s = None  # UTC less monotonic time, of a clock that was borne out
+        self._doubts = False  # a clock is set, and it is not
         self._dusk_s = None  # monotonic second of the last dusk that a rung above `learnt` saw
         self._night_s = None  # how long the night before it was
 
     def decide(self, now_s, utc_s):
         """True by night. now_s: monotonic, and never less than before; utc_s: None while the clock is unset."""
         height = None if utc_s is None or self._place is None else self._height(utc_s)
+        self._doubts = utc_s is not None and height is not None and not self._bears_out(utc_s - now_s)
         self._judge_cell(now_s, height)
         before = self.is_night
         if utc_s is not None and height is not None:
@@ -64,6 +70,11 @@ class Night:
             self.source, self.is_night = SUN, height < self._heights[rising]
             if _TWILIGHT[1] < height < _TWILIGHT[0] and self._believes_cell():
                 self.is_night = self.cell.is_dark
+            if self._doubts and not self.is_night:
+                if self._switched and self.cell.is_dark is not False:
+                    self.source, self.is_night = SUPPLY, True
+                elif self.cell.is_dark and not self.faults & COVERED:
+                    self.source, self.is_night = CELL, True
         elif self._switched:
             self.source, self.is_night = SUPPLY, True
         elif self._believes_cell():
@@ -81,6 +92,18 @@ class Night:
     def _height(self, utc_s):
         latitude, longitude = self._place or (0, 0)
         return astro.sun_height(utc_s, latitude, longitude)
+
+    def _bears_out(self, offset_s):
+        """Whether the last dusk or dawn that the photocell saw, or one before it, lay in this clock's twilight."""
+        if self._offset_s is None or abs(offset_s - self._offset_s) > CLOCK_STEP_S:
+            self._offset_s = None
+            if self.cell.is_dark is not None and self.cell.turned_s is not None:
+                utc_s = self.cell.turned_s + offset_s
+                height = self._height(utc_s)
+                rising = self._height(utc_s + _RISING_S) > height
+                if _TWILIGHT[1] < height < _TWILIGHT[0] and rising != self.cell.is_dark:
+                    self._offset_s = offset_s
+        return self._offset_s is not None
 
     def _believes_cell(self):
         return self.cell.is_dark is not None and not self.faults and not self.cell.is_blind()
@@ -100,6 +123,10 @@ class Night:
             elif self._flipped and self._learnt(now_s) is None:
                 self.faults = 0  # it saw night or day come, and nothing is known against it
         self._since_s = self.cell.since_s
+        if self._doubts and is_dark:  # against this clock it may be the night: no longer than the longest
+            if now_s - self.cell.since_s >= LONGEST_NIGHT_S:
+                self.faults |= COVERED
+            return
         part = self._certain(now_s, height)
         if part is None:
             return

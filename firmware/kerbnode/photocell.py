@@ -21,6 +21,7 @@ class Photocell:
         self.dawn_lux = dawn_lux
         self.is_dark = None
         self.since_s = 0  # of the verdict
+        self.turned_s = None  # of the last dusk or dawn that it saw: a first verdict is neither
         self.own_lux = 0  # of the own lamp at full light
         self._armed = False  # the light went beyond the other level since the verdict changed
         self._crossing_s = None
@@ -56,7 +57,7 @@ class Photocell:
             self._crossing_s = now_s
         elif now_s - self._crossing_s >= SETTLE_S:
             self.is_dark = not self.is_dark
-            self.since_s = now_s
+            self.since_s = self.turned_s = now_s
             self._armed = False
             self._crossing_s = None
 

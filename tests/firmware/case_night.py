@@ -47,11 +47,50 @@ def test_in_twilight_a_cell_mends_a_clock_that_is_wrong():
         assert (dusk, dawn) == (6 * 60 + 1, 19 * 60 + 1), error_s  # by the light, a minute after it changed
 
 
-def test_a_cell_that_is_covered_changes_nothing_under_the_sun():
+def test_a_cell_that_is_covered_changes_nothing_under_a_sun_that_it_has_borne_out():
     cell, ladder = made()
-    nights = run(ladder, cell, 30, 0, NOON, lux=0)
-    assert not nights[0] and nights[12 * 60]
+    run(ladder, cell, 48, 0, NOON)
+    nights = run(ladder, cell, 30, 48 * HOUR, NOON + 48 * HOUR, lux=0)
+    assert not nights[1] and nights[12 * 60] and not nights[24 * 60]
     assert ladder.faults == night.COVERED
+
+
+def test_a_cell_that_was_covered_before_it_saw_a_dusk_costs_a_day_of_light_and_no_more():
+    cell, ladder = made()
+    nights = run(ladder, cell, 72, 0, NOON, lux=0)
+    assert all(nights[: night.LONGEST_NIGHT_S // 60])  # no clock is believed against it: it might be night
+    assert ladder.faults == night.COVERED
+    assert not any(nights[21 * 60 : 29 * 60]) and not any(nights[45 * 60 : 53 * 60])  # by day the sun decides again
+    assert all(nights[32 * 60 : 41 * 60])
+
+
+def test_a_clock_that_is_hours_wrong_puts_no_light_out():
+    for start in (0, 12):  # by day, and by night
+        for error in (-5, 2, 12):
+            cell, ladder = made()
+            nights = run(ladder, cell, 36, start * HOUR, NOON + (start + error) * HOUR)
+            for minute in range(1, len(nights)):  # a level has to hold for a minute
+                second = NOON + start * HOUR + minute * 60
+                if daylight(second) < 35 and daylight(second - 60) < 35:
+                    assert nights[minute], (start, error, minute)
+
+
+def test_a_clock_that_is_set_by_hours_has_to_be_borne_out_anew():
+    for error in (-3, 12):
+        cell, ladder = made()
+        run(ladder, cell, 48, 0, NOON)
+        nights = run(ladder, cell, 30, 48 * HOUR, NOON + (48 + error) * HOUR)
+        assert all(nights[6 * 60 + 10 : 18 * 60 + 50]), error  # of the true night nothing is dark
+        nights = run(ladder, cell, 48, 78 * HOUR, NOON + 78 * HOUR)  # set right: at once by day, and by the sun
+        assert not nights[18 * 60 + 60] and ladder.source == SUN, error
+        nights = run(ladder, cell, 24, 126 * HOUR, NOON + 126 * HOUR, lux=0)
+        assert not nights[18 * 60 + 60], error  # and borne out: a cover changes nothing again
+
+
+def test_a_supply_of_the_night_counts_for_more_than_a_clock_that_nothing_bears_out():
+    cell, ladder = made(switched=True)
+    assert all(run(ladder, cell, 3, 0, NOON, lux=FAULT)) and ladder.source == SUPPLY
+    assert not any(run(ladder, cell, 3, 3 * HOUR, NOON))  # but with a cell that sees day there are two
 
 
 def test_without_a_clock_the_cell_decides():

@@ -14,7 +14,7 @@ import pytest
 
 from kerbnode import astro, control
 from kerbnode.lamp import Lamp
-from kerbnode.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUPPLY, UNKNOWN
+from kerbnode.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUN, SUPPLY, UNKNOWN
 from kerbnode.photocell import SETTLE_S
 from kerbtools.bench.lighting.ladder import BRISTOL
 from kerbtools.bench.lighting.nights import Settings, lamp_settings
@@ -25,10 +25,14 @@ from kerbwire.channels import FAULT, NOT_FITTED
 NOON_S = 1774180800  # 2026-03-22 12:00 UTC
 STEP_S = 1800
 FAILS_S, END_S = 48 * 3600, 96 * 3600
+HOURS_OFF = {
+    "an hour slow": -1, "an hour fast": 1, "three hours slow": -3, "four hours fast": 4, "seven hours slow": -7,
+    "half a day off": 12,
+}  # fmt: skip
 NIGHT_DEGREES, DAY_DEGREES = -8.0, 4.0  # where a cell is believed against the sun, and ten minutes of a clock, wider
 FOUND_S = 3 * 3600  # after it began to contradict a full day, a covered cell is found out
 
-CLOCKS = ("right", "ten minutes slow", "ten minutes fast", "lost", "never set")
+CLOCKS = ("right", "ten minutes slow", "ten minutes fast", "lost", "never set", *HOURS_OFF)
 CELLS = {"right": None, "covered": 0, "in a light": 500, "silent": FAULT, "not fitted": NOT_FITTED}
 PLACES = ("known", "unknown")
 SUPPLIES = ("permanent", "switched")
@@ -63,6 +67,7 @@ class Walk:
         if self.clock == "never set" or (self.clock == "lost" and fails):
             return None
         off_s = {"ten minutes slow": -600, "ten minutes fast": 600}.get(self.clock, 0) if fails else 0
+        off_s += HOURS_OFF.get(self.clock, 0) * 3600 if fails else 0
         return NOON_S + now_s + off_s
 
     def run(self, fails_from_s: int) -> None:
@@ -83,12 +88,16 @@ class Walk:
         said = f"{now_s / 3600:.1f} h, {night.source=} {night.faults=} {lamp.state=}"
         if degrees(NOON_S + now_s) < NIGHT_DEGREES:
             if self.policy == "dark" and utc_s is not None:
-                assert level == 0 and (lamp.state == control.DARK or self.believes_a_lie(now_s)), said
+                by_lie = self.believes_a_lie(now_s) or self.has_no_witness(now_s)
+                assert level == 0 and (lamp.state == control.DARK or by_lie), said
                 return
-            assert level >= self.floor or self.believes_a_lie(now_s), said
+            assert level >= self.floor or self.believes_a_lie(now_s) or self.has_no_witness(now_s), said
         elif degrees(NOON_S + now_s) > DAY_DEGREES:
             self.lit_by_day_s = self.lit_by_day_s + STEP_S if lamp.target else 0
             if not lamp.target:
+                return
+            if self.clock in HOURS_OFF and night.source == SUN and utc_s is not None:
+                assert night._height(utc_s) < night._heights[0] + 4 * 572, said  # it is night by that clock
                 return
             if night.source == CELL:  # covered, and not found out yet: by the day learnt, or by a night that never ends
                 known = now_s - lamp.cell.since_s <= LONGEST_NIGHT_S
@@ -97,8 +106,13 @@ class Walk:
                 assert self.lit_by_day_s <= FOUND_S, said
             else:  # nothing says that it is day
                 assert night.source in (UNKNOWN, SUPPLY), said
-                assert utc_s is None or lamp.night._place is None, said
+                doubted = night.source == SUPPLY and night._doubts and lamp.cell.is_dark is not False
+                assert utc_s is None or lamp.night._place is None or doubted, said
                 assert night.source == SUPPLY or night.faults or lamp.cell.is_dark is None, said
+
+    def has_no_witness(self, now_s: int) -> bool:
+        """A clock that is hours wrong, and no cell that could say so: it takes two faults."""
+        return self.clock in HOURS_OFF and self.cell != "right" and self.lamp.night.source == SUN
 
     def believes_a_lie(self, now_s: int) -> bool:
         """A cell in a light, without a clock: within an hour of the learnt dusk, or of a day where none was learnt."""
@@ -124,7 +138,7 @@ def test_whatever_fails_of_clock_cell_place_and_supply(fails_from_s: int) -> Non
             except AssertionError as error:
                 raise AssertionError(f"{', '.join(combination)}: {error}") from None
             sources.add(walk.lamp.night.source)
-    assert len(COMBINATIONS) == 300 and len(sources) == 5 - (fails_from_s == 0)  # every rung was stood upon
+    assert len(COMBINATIONS) == 660 and len(sources) == 5 - (fails_from_s == 0)  # every rung was stood upon
 
 
 def test_whatever_fails_of_sensor_neighbours_and_gateway() -> None:

@@ -36,7 +36,7 @@ from kerbwire.channels import (
     SUPPLY,
 )  # fmt: skip
 
-LAMP_MONTHS = 1000
+LAMP_MONTHS = 1500  # without one false job, the rate is under 2.0 per 1,000 with 95 % confidence
 ROUGH, ROUGH_MONTHS = 3, 300  # and in a world so many times as rough
 FAULTY = 20  # lamps with each fault
 DAYS, FAULTY_DAYS = 30, 24

@@ -38,6 +38,8 @@ TROUBLES = (
     Trouble("clock ten minutes slow", clock=-600),
     Trouble("clock ten minutes fast", clock=600),
     Trouble("clock ten minutes slow, no photocell", clock=-600, lux=FAULT),
+    Trouble("clock five hours slow for ten days in March", -5 * 3600, None, 2 * MONTH_S, 2 * MONTH_S + 10 * 86400),
+    Trouble("clock half a day off for ten days in March", 12 * 3600, None, 2 * MONTH_S, 2 * MONTH_S + 10 * 86400),
     Trouble("photocell covered", lux=0),
     Trouble("photocell sees a lamp beside it", lux=500),
     Trouble("clock lost for all the year", clock=None),
