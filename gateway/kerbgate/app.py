@@ -9,7 +9,6 @@ others go on.
 
 import asyncio
 import dataclasses
-import gc
 import os
 import random
 import signal
@@ -19,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from kerbgate import control, decoding, status
+from kerbgate import control, decoding, memory, status
 from kerbgate.aggregate import Aggregate, RollupReader, requests
 from kerbgate.aggregate.periods import utc_text
 from kerbgate.alarms import AlarmService
@@ -51,7 +50,6 @@ REGISTRY_REFRESH_S = 1.0  # a node that was just provisioned is heard within thi
 STORE_CHECK_S = 1.0
 MAX_RELOADS = 4  # one at a time, and the others wait
 DUE_S = 86_400  # a bin that will be full by then is due: of the morning list
-GARBAGE = 50_000  # objects made and not yet gone at which cycles among the newest are looked for: a few thousand frames
 _RESTART_S = (0.5, 30.0)  # pauses before a failed task is started again: first and last
 _STEADY_S = 60.0  # a task that ran so long begins with the first pause again
 
@@ -351,18 +349,9 @@ def prepare_state(config: Config) -> None:
         ) from error
 
 
-def settle_memory() -> None:
-    """What was made at the start stays for ever: the collector of cycles need not look at it again and again.
-
-    A frame's objects go by their reference counts. Cycles are few, so they may wait for a burst to pass.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(GARBAGE, 10, 20)
-
-
 def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
     """Run a gateway until SIGTERM or SIGINT. GatewayError for anything that keeps it from starting."""
+    memory.lean()
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -380,7 +369,7 @@ def run(config: Config, ready: Callable[[], None] = lambda: None) -> None:
         loop.add_signal_handler(signal.SIGHUP, gateway.reload_soon)
 
         def begun() -> None:
-            settle_memory()
+            memory.settle()
             ready()
 
         await gateway.run(stop, begun)
