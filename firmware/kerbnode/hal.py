@@ -37,6 +37,7 @@ class Hal:
         self._fed_ms = 0
         self._watchdog_ms = min(WATCHDOG_MS, board["watchdog"]["longest_ms"] or WATCHDOG_MS)
         self.time = lambda: int(time.time())  # its own clock, which runs on in deep sleep (esp32)
+        self.radio_off = None  # of the link that has switched a radio on, which must not draw through a sleep
         self.early_s = 0  # how long before the planned moment a pin has woken it
         self.ticks_ms = time.ticks_ms
         self.ticks_add, self.ticks_diff = time.ticks_add, time.ticks_diff
@@ -134,6 +135,8 @@ class Hal:
 
     def deep_sleep(self, ms):
         """Does not return on a board. A watchdog that runs on in it (rp2) is fed in between, from light sleeps."""
+        if self.radio_off:
+            self.radio_off()
         start, left_ms, most_ms = self.ticks_ms(), ms, self._watchdog_ms - FED_EARLY_MS
         while self._watchdog and self._watchdog_in_sleep and left_ms > 0:
             self._watchdog.feed()

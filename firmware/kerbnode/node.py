@@ -20,13 +20,12 @@ if TYPE_CHECKING:
 
 DAY_S = 86400
 MAX_CHECKS = 3  # in a row; then the next sample decides
-LINK_BUFFER = 1024  # bytes of the link's UART: four frames, should the node be at its flash for 80 ms
 SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
 SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
 SAFE_SLEEP_S = 3600
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
 CONFIG = "kerbnode.config"
-SPEAKING = ("kerbnode.report", "kerbnode.orders", "kerbnode.log")
+SPEAKING = ("kerbnode.report", "kerbnode.orders", "kerbnode.log", "kerbnode.link")
 DRIVERS = "kerbnode.drivers."
 SAMPLING = ("kerbnode.sampling", "kerbnode.sensors", "kerbnode.selftest", DRIVERS)  # modules, as files and as sources
 
@@ -49,7 +48,8 @@ class Node:
             let_go(CONFIG)
         self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
         self.outbox = Outbox(folder + "/outbox", self.settings["outbox_segments"], self.counters.declare_gap)
-        self._exchange = None
+        self._exchange: "Any" = None
+        self._link: "Any" = None
         self._cause = hal.POWER_ON
         self._ranger_noise = 0
         self._restarts = False
@@ -84,10 +84,8 @@ class Node:
             self._event_waits = self.outbox.next_event() is not None
         if is_boot:  # hello comes before the first sample: its answer dates that sample
             self._say_hello(True)
-            exchange = self._open_exchange()
-            exchange.orders()
-            exchange.tell(0)
-            self._exchange = exchange = None
+            self._open_exchange()
+            self._end_exchange(0)
             let_go(SPEAKING)
         sampled_ms = None
         if safe:
@@ -106,8 +104,7 @@ class Node:
                 self._hal.feed()
             self._report()
         if self._exchange:
-            self._exchange.orders()
-            self._exchange.tell(self._ranger_noise)
+            self._end_exchange(self._ranger_noise)
         if self._on_trial() and self.pace.level >= TRIAL_SILENCES:
             self._roll_back()
         self.outbox.save()
@@ -286,15 +283,18 @@ class Node:
         if not self._exchange:
             self._let_go_of_sampling()
             from kerbnode.exchange import Exchange
-            from kerbnode.link.serial import Serial
+            from kerbnode.link import opened
             from kerbwire.node_end import NodeEnd
 
             counters = self.counters
             me = self.identity
             instance = self.outbox.told[0] if self.outbox.told else bytes(8)
+            self._hal.uptime_s = self.clock.uptime  # sleeps counted: a radio's duty cycle goes by it
+            self._hal.utc_s = self.clock.utc
+            self._link = opened(self._hal, self._board, me, self._journal, self._folder, self.pace)
             self._exchange = Exchange(
                 end=NodeEnd(me.node, me, counters.life, counters.take_seq, instance),
-                link=Serial(self._hal.uart(self._board["link"], LINK_BUFFER), self._hal),
+                link=self._link,
                 hal=self._hal,
                 clock=self.clock,
                 counters=counters,
@@ -306,6 +306,13 @@ class Node:
                 obey=self._obey,
             )
         return self._exchange
+
+    def _end_exchange(self, noise):
+        """Obey what has come, and leave the air."""
+        self._exchange.orders()
+        self._exchange.tell(noise)
+        self._link.close()
+        self._exchange = self._link = None
 
     def _let_go_of_sampling(self):
         thermometer = self._board["sensors"].get("temperature") or {}

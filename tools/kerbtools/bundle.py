@@ -46,10 +46,12 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.sampling": ("kerbnode.sampling",),
         "kerbnode.report": (
             "kerbnode.exchange",
+            "kerbnode.link",
             "kerbnode.link.serial",
             "kerbwire.messages",
             "kerbwire.node_end",
         ),
+        "kerbnode.link.fallback": ("kerbnode.link.fallback",),
         "kerbnode.encoding": ("kerbnode.encoding",),
         "kerbnode.orders": ("kerbnode.orders", "kerbwire.controls"),
         "kerbnode.log": ("kerbnode.log",),
@@ -60,9 +62,14 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.drivers": ("kerbnode.drivers",),
         "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
         "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.controls", "kerbwire.events", "kerbwire.node_end"),
-        "kerbnode.orders": ("kerbnode.orders",),
+        "kerbnode.orders": ("kerbnode.lamporders", "kerbnode.orders"),
         "kerbnode.log": ("kerbnode.log",),
         "kerbnode.selftest": ("kerbnode.selftest",),
+    },
+    "modem": {
+        "kerbnode": ("kerbnode",),
+        "kerbnode.app": ("kerbnode.app",),
+        "kerbnode.modem": ("kerbnode.modem",),
     },
 }
 # For a file those that are loaded whenever it is. What two files need lies in one that both find so.
@@ -74,6 +81,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.sampling": (_APP, _WAKE),
         "kerbnode.config": (_APP, _WAKE, _NODE),
         "kerbnode.report": (_APP, _WAKE, _NODE),
+        "kerbnode.link.fallback": (_APP, _WAKE, _NODE, _REPORT),
         "kerbnode.encoding": (_APP, _WAKE, _NODE, _REPORT),
         "kerbnode.orders": (_APP, _WAKE, _NODE, _REPORT),
         "kerbnode.log": (_APP,),
@@ -83,17 +91,24 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
 # The file that holds the driver of a sensor that the board has, by its slot; "": of any other slot.
 FITTED = {"bin": {"temperature": "kerbnode.app", "": "kerbnode.sampling"}}
 DRIVERS = "kerbnode.drivers."  # modules that others take as values, by the names in board.json
+OWN_DRIVERS = (DRIVERS + "sx126x",)  # but for those that one module imports by their name: they come along in its file
+# The same, by the names in /node/links.json: of a role that may have them, and of a board that has their radio.
+LINKS = {"bin": {"kerbnode.link.mqtt": "wifi", "kerbnode.link.ble": "ble", "kerbnode.link.lora": "lora"}}
 # What a role never comes to, though its modules import it: forms of reports that it writes in another way, and kinds of
 # message that it has no use for, which it then does not know, and skips.
 LEFT_OUT = {
     "bin": (
         "kerbwire.lamps", "kerbwire.levels", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates",
         "kerbwire.waves", "kerbnode.bell", "kerbnode.lampapp", "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
-        "kerbnode.selftest_lamp",
+        "kerbnode.selftest_lamp", "kerbnode.modem",
     ),
     "lamp": (
         "kerbnode.brief", "kerbnode.heat", "kerbnode.node", "kerbnode.sampling", "kerbnode.sensors", "kerbnode.wake",
-        "kerbwire.bitreader", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates",
+        "kerbwire.bitreader", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates", "kerbnode.modem",
+    ),
+    "modem": (
+        "kerbnode.brief", "kerbnode.heat", "kerbnode.lampapp", "kerbnode.log", "kerbnode.node", "kerbnode.wake",
+        "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
     ),
 }  # fmt: skip
 # What main.py and the programs that `kerb` runs on a board use of these modules: all else may be cut out of them.
@@ -106,7 +121,11 @@ CALLED = {
     "kerbnode.flash": ("digest",),
     "kerbnode.hal": ("watchdog_armed",),
     "kerbnode.identity": ("IdentityError", "epoch", "node", "read", "site"),
+    "kerbnode.link.ble": ("opened",),
+    "kerbnode.link.lora": ("opened",),
+    "kerbnode.link.mqtt": ("opened",),
     "kerbnode.lampsettings": ("ROWS",),
+    "kerbnode.modem": ("test",),
     "kerbnode.selftest": ("main",),
 }
 COMPILE_TIMEOUT_S = 30
@@ -144,7 +163,9 @@ def contents(board: str, role: str, *, readable: bool = False) -> dict[str, byte
         raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
     facts = boards.load(board)
     files = _root_files(facts, role)
-    files |= _compiled(_loose(role) if readable else _packed(role, facts).texts)
+    texts = _loose(role) if readable else _packed(role, facts).texts
+    absent = {module for module, radio in LINKS.get(role, {}).items() if not _has_radio(facts, radio)}
+    files |= _compiled({name: text for name, text in texts.items() if name not in absent})
     manifest: dict[str, object] = {
         "board": board,
         "role": role,
@@ -197,6 +218,10 @@ def mpy_cross() -> str:
     return path
 
 
+def _has_radio(facts: boards.Board, radio: str) -> bool:
+    return radio in facts.radio or bool(getattr(facts, radio, None))
+
+
 def _root_files(facts: boards.Board, role: str) -> dict[str, bytes]:
     root = boards.rootfs_folder()
     files = {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*.py"))}
@@ -219,7 +244,7 @@ def sources(role: str, *, terse: bool = False) -> dict[str, str]:
 
 @cache
 def _cut(role: str, terse: bool, whole: tuple[tuple[str, str], ...]) -> dict[str, str]:
-    values = [name for name, _ in whole if name.startswith(DRIVERS)]
+    values = [name for name, _ in whole if _is_driver(name) or name in LINKS.get(role, {})]
     return slim.slim(dict(whole), role, CALLED, terse, values)
 
 
@@ -236,15 +261,20 @@ def _modules(role: str) -> dict[str, Path]:
             found[".".join(parts).removesuffix(".__init__")] = source
     wanted = [module for made_for in ROLES[role].values() for module in made_for]
     wanted += [module for module in found if module.removeprefix(DRIVERS) in _drivers(role)]
+    wanted += [module for module in found if module in LINKS.get(role, {})]
     texts = tuple((name, path.read_text("utf-8")) for name, path in found.items())
     reached = _reached(texts, tuple(wanted), LEFT_OUT[role])
     return {name: path for name, path in found.items() if name in reached}
 
 
+def _is_driver(name: str) -> bool:
+    return name.startswith(DRIVERS) and name not in OWN_DRIVERS
+
+
 @cache
 def _drivers(role: str) -> set[str]:
     """The drivers of the parts that a board may wire in a role."""
-    return {part.driver for part in boards.parts().values() if part.slot in ALLOWED[role]}
+    return {part.driver for part in boards.parts().values() if part.slot in ALLOWED.get(role, ())}
 
 
 @cache
@@ -271,10 +301,11 @@ def _packed(role: str, facts: boards.Board) -> pack.Packed:
 @cache
 def _pack(role: str, texts: tuple[tuple[str, str], ...], fitted: tuple[tuple[str, str], ...]) -> pack.Packed:
     parts = {name: made_for for name, made_for in ROLES[role].items() if set(made_for) & dict(texts).keys()}
-    drivers = [name for name, _ in texts if name.startswith(DRIVERS)]
+    drivers = [name for name, _ in texts if _is_driver(name)]
     drivers.sort(key=lambda name: name.removeprefix(DRIVERS) in _drivers(role))  # what drivers share goes first
+    links = [name for name, _ in texts if name in LINKS.get(role, {})]
     try:
-        return pack.pack(dict(texts), parts, drivers, CALLED, LOADS.get(role, {}), dict(fitted))
+        return pack.pack(dict(texts), parts, drivers + links, CALLED, LOADS.get(role, {}), dict(fitted))
     except pack.MergeError as error:
         raise BundleError(
             f"the modules of {role} cannot be packed: {error}", "see tools/kerbtools/pack/PACK.md"

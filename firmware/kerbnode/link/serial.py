@@ -1,10 +1,17 @@
 """A serial link: a UART, framed by kerbwire.line."""
 
+from kerbnode.link.tally import Tally
 from kerbwire import line
 
-POLL_MS = 5  # between looks at the UART: its buffer (app.LINK_BUFFER) fills in 89 ms at 115,200 baud
+BUFFER = 1024  # bytes of the UART: four frames, should the node be at its flash for 80 ms
+POLL_MS = 5  # between looks at the UART: its BUFFER fills in 89 ms at 115,200 baud
 RECEIVE_BUFFER = 512  # bytes read at a time: two frames of the largest size
 MAX_WRITES = 16  # attempts to hand a frame to a UART that takes it in parts
+
+
+def opened(hal, board, address, options, identity):
+    """The UART of board.json's "link"."""
+    return Serial(hal.uart(board["link"], BUFFER), hal)
 
 
 class Serial:
@@ -15,6 +22,7 @@ class Serial:
         self._hal = hal
         self._reader = line.Reader()
         self._frames = []
+        self.tally = Tally()
 
     @property
     def noise(self):
@@ -23,11 +31,16 @@ class Serial:
     def send(self, frame):
         """Hand a frame to the UART. Parts that it does not take are lost, as on any line."""
         data = line.encode(frame)
+        self.tally.sent(data)
         for _ in range(MAX_WRITES):
             data = data[self._uart.write(data) or 0 :]
             if not data:
                 return
             self._hal.sleep_ms(POLL_MS)
+        self.tally.lost += 1
+
+    def close(self):
+        """A UART needs none."""
 
     def receive(self, timeout_ms):
         """The next frame, or None when timeout_ms are over."""

@@ -1,9 +1,11 @@
-"""Seeded misfortune: nodes reset and cut off from power, gateway and broker killed, at random moments."""
+"""Seeded misfortune: nodes reset and cut off from power, gateway and broker killed, links cut, at random moments."""
 
 import random
 import threading
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
+from kerbtools.demo.links import Misfortune
 from kerbtools.demo.street import Street
 
 PAUSE_S = (0.8, 2.5)  # real seconds between two misfortunes
@@ -20,6 +22,7 @@ class Tally:
     power_cuts: int = 0
     gateway_kills: int = 0
     broker_cuts: int = 0
+    links: dict[str, int] = field(default_factory=dict[str, int])  # by the name of a link's own misfortune
 
 
 class Chaos:
@@ -31,6 +34,8 @@ class Chaos:
         self._street = street
         self._random = random.Random(f"chaos{seed}")  # noqa: S311  repeatable on purpose
         self._over = threading.Event()
+        deeds = (self._reset, self._reset, self._cut_power, self._kill_gateway, self._cut_broker)
+        self._deeds: list[Callable[[], None]] = [*deeds, *map(self._on_link, street.links.misfortunes())]
         self._thread = threading.Thread(target=self._run, name="chaos", daemon=True)
 
     def start(self) -> None:
@@ -44,12 +49,20 @@ class Chaos:
             raise self.failure
 
     def _run(self) -> None:
-        deeds = (self._reset, self._reset, self._cut_power, self._kill_gateway, self._cut_broker)
         try:
             while not self._over.wait(self._random.uniform(*PAUSE_S)):
-                self._random.choice(deeds)()
+                self._random.choice(self._deeds)()
         except Exception as error:  # the thread's edge: told by stop()
             self.failure = error
+
+    def _on_link(self, misfortune: Misfortune) -> Callable[[], None]:
+        self.tally.links[misfortune.name] = 0
+
+        def do() -> None:
+            misfortune.do(self._over.wait)
+            self.tally.links[misfortune.name] += 1
+
+        return do
 
     def _reset(self) -> None:
         self._random.choice(self._street.boards).reset()

@@ -1,4 +1,4 @@
-"""`kerb demo [--for 60s] [--json] [--chaos] [--seed N]`."""
+"""`kerb demo [--for 60s] [--json] [--chaos] [--link KIND] [--seed N]`."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ from rich.live import Live
 
 from kerbtools.boards import BoardError
 from kerbtools.bundle import BundleError
-from kerbtools.demo import screen
+from kerbtools.demo import links, screen
 from kerbtools.demo.broker import BrokerError
 from kerbtools.demo.chaos import Chaos
 from kerbtools.demo.gateway import GatewayFailed
@@ -47,13 +47,22 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--broker", choices=["auto", "mosquitto", "amqtt"], default="auto", help="who plays the council (default auto)"
     )
+    kinds = [*links.names(), links.MIXED]
+    parser.add_argument(
+        "--link", choices=kinds, default="serial", help="how bins reach the gateway; mixed: each in another way"
+    )
     parser.add_argument("--lamps", type=_lamps, default=LAMPS, metavar="N", help=f"in a row (default {LAMPS})")
     options = parser.parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         with Street(
-            options.seed, broker=options.broker, lamps=options.lamps, start_utc=BEGIN_UTC, config=CONFIG
+            options.seed,
+            broker=options.broker,
+            lamps=options.lamps,
+            start_utc=BEGIN_UTC,
+            config=CONFIG,
+            link=options.link,
         ) as street:
             chaos = Chaos(street, options.seed) if options.chaos else None
             report = _watch(street, chaos, options)
@@ -110,6 +119,7 @@ def _watch(street: Street, chaos: Chaos | None, options: argparse.Namespace) -> 
         "lost": verdict.lost,
         "doubled": verdict.doubled,
         "broker": street.broker.name,
+        "links": {str(node): kind for node, kind in street.links.kinds.items()},
         "council_by_node": verdict.council_by_node,
         "level_changes": len(changed),
         "unsettled": len(street.unsettled(changed)),

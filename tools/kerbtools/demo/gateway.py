@@ -1,9 +1,11 @@
 """The demo's gateway: the real `kerb gateway run` in a process of its own."""
 
+import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +30,18 @@ class GatewayProcess:
     """One gateway. add_node() before start(). status() is what its control socket last said."""
 
     def __init__(
-        self, folder: Path, site: str, broker_port: int, clock: Path, inlets: list[str], group_key: bytes | None = None
+        self,
+        folder: Path,
+        site: str,
+        broker_port: int,
+        clock: Path,
+        inlets: list[str],
+        group_key: bytes | None = None,
+        environment: Mapping[str, str] | None = None,
     ):
         self.folder = folder
         self.config = folder / "gateway.toml"
+        self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._last_status: dict[str, Any] = {}
         self._asked = 0.0
@@ -66,7 +76,7 @@ class GatewayProcess:
         log = self.folder / "gateway.log"
         with log.open("ab") as output:
             command = [sys.executable, "-m", "kerbtools", "gateway", "run", "--config", str(self.config)]
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, env=self._environment)
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:

@@ -42,11 +42,13 @@ def draw(street: Street, chaos: Chaos | None) -> RenderableType:
             str(council.get(node, 0)),
         )
     lines = [f"council's broker: {street.broker.name} on loopback port {street.broker.port}. {_last(street)}"]
+    lines.append(f"bins by {street.links.note}" + (" Lamps share a line of their own." if street.lamps else ""))
     if chaos is not None:
         tally = chaos.tally
         lines.append(
             f"chaos: {tally.node_resets} node resets, {tally.power_cuts} power cuts, "
             f"{tally.gateway_kills} gateway kills, broker {street.broker.chaos_word} {tally.broker_cuts} times"
+            + "".join(f", {name.replace('_', ' ')} {count} times" for name, count in tally.links.items())
         )
     parts: list[RenderableType] = [table]
     if street.lamps is not None:

@@ -14,6 +14,7 @@ from kerbtools.demo.council import Council
 from kerbtools.demo.gateway import SETTLEMENT, GatewayProcess
 from kerbtools.demo.lamps import Lamps
 from kerbtools.demo.ledger import Ledger, Verdict, count_by_node
+from kerbtools.demo.links import Ground, open_links
 from kerbtools.emulator import Board, Identity, World
 from kerbtools.emulator.world import START_UTC
 
@@ -29,6 +30,7 @@ _LOOK_S = 0.1
 class Street:
     """Everything that the demo runs, in one temporary folder. A context manager: it leaves nothing behind.
 
+    link: how bins reach the gateway, by a name of kerbtools.demo.links; lamps share a line of their own whatever it is.
     lamps: how many, in a row. start_utc: of the world.
     """
 
@@ -40,6 +42,7 @@ class Street:
         lamps: int = 0,
         start_utc: int = START_UTC,
         config: Mapping[str, int] = CONFIG,
+        link: str = "serial",
     ):
         self._scratch = TemporaryDirectory(prefix="kerb-demo-")
         folder = Path(self._scratch.name)
@@ -50,24 +53,26 @@ class Street:
         self.broker: Broker = open_broker(folder / "broker", broker)
         self.world = World(seed=seed, start_utc=start_utc, speed=speed)
         identities = [Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node, _ in BINS]
-        bins = [
-            Board(self.world, board, identity=identity, config=config, on_line=self._on_line(identity.node))
-            for (_, board), identity in zip(BINS, identities, strict=True)
-        ]
+        ground = Ground(self.world, SITE, seed, folder / "links", self.broker)
+        self.links = open_links(link, [node for node, _ in BINS], ground)
+        bins = [self._bin(board, identity, config) for (_, board), identity in zip(BINS, identities, strict=True)]
         self.lamps = Lamps(self.world, SITE, lamps, self._on_line) if lamps else None
         columns = self.lamps.boards if self.lamps else []
         if self.lamps:
             identities += self.lamps.identities
         self.boards = bins + columns
         self.nodes = {identity.node: board for identity, board in zip(identities, self.boards, strict=True)}
-        paths = [board.link_path for board in bins] + ([self.lamps.ether.path] if self.lamps else [])
+        inlets = self.links.inlets()
+        if self.lamps:
+            inlets.append(f"serial:{self.lamps.ether.path}?baud=115200")
         self.gateway = GatewayProcess(
             folder / "gateway",
             SITE,
             self.broker.port,
             self.world.clock_path,
-            [f"serial:{path}?baud=115200" for path in paths],
+            inlets,
             self.lamps.group_key if self.lamps else None,
+            self.links.environment(),
         )
         for identity in identities:
             board = self.nodes[identity.node]
@@ -82,6 +87,7 @@ class Street:
             self.council.start()
             if self.settlement is not None:
                 self.settlement.start()
+            self.links.start()
             self.gateway.start()
             for board in self.boards:
                 board.start()
@@ -110,6 +116,7 @@ class Street:
                 raise board.failure
         self.gateway.check()
         self.broker.check()
+        self.links.check()
 
     def settle(self, taken: set[str], timeout_s: float, changed: Collection[str] = ()) -> None:
         """Wait until the council holds every one of these records and the settlement these level changes, or the time
@@ -135,6 +142,13 @@ class Street:
             council_by_node={node: count_by_node(arrived).get(node, 0) for node in self.nodes},
         )
 
+    def _bin(self, name: str, identity: Identity, config: Mapping[str, int]) -> Board:
+        options = self.links.options(identity.node)
+        on_line = self._on_line(identity.node)
+        board = Board(self.world, name, identity=identity, config=config, on_line=on_line, **options)
+        self.links.join(identity.node, board)
+        return board
+
     def _on_line(self, node: int) -> Callable[[Board, str], None]:
         def on_line(_board: Board, line: str) -> None:
             self.ledger.read_line(node, line)
@@ -144,7 +158,10 @@ class Street:
     def _stop(self) -> None:
         # The gateway first: it must not find its ports gone. One end that fails does not keep the others.
         with ExitStack() as ends:
-            for end in (self._scratch.cleanup, self.broker.stop, self.council.stop, self.world.stop, self.gateway.stop):
+            for end in (
+                self._scratch.cleanup, self.broker.stop, self.council.stop, self.links.stop, self.world.stop,
+                self.gateway.stop,
+            ):  # fmt: skip
                 ends.callback(end)
             if self.settlement is not None:
                 ends.callback(self.settlement.stop)

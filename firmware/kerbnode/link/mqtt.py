@@ -1,0 +1,362 @@
+"""A link over Wi-Fi: MQTT 3.1.1, a frame a message, to kerb/1/SITE/up/NODE; answers come on .../down/NODE.
+
+    mqtt://10.0.0.2:1883/SITE          SITE: that of the identity if it is left out
+    mqtts://10.0.0.2:8883/SITE?name=broker.example    TLS; name: what the broker's certificate says, if not its address
+
+The broker is named by its numeric address: a name look-up of lwIP may hang for ever. No call waits longer than it is
+given, sockets never block, and what fails is taken up one step higher each time: the connection anew, the access point
+anew, the radio off and on; the deep sleep that ends a wake is the reset of the board. A wrong password is no reason to
+give up: access points say so of good ones too.
+
+The session persists at the broker. A PUBACK says only that the broker has a frame: a record leaves the outbox with the
+gateway's ack, and not before. A frame without its PUBACK is sent again when the connection is back.
+
+Files in the node's folder: wifi.json {"ssid", "password"}, broker.json {"user", "password"}, and in DER broker-ca.der,
+client.der, client-key.der.
+"""
+
+import json
+import select
+
+from kerbnode import flash
+from kerbnode.link.tally import Tally
+
+READY_MS = 25000  # to join, connect and subscribe before a frame is let go: 4 s where all is well
+JOIN_MS = 12000  # of that, for the access point
+ANSWER_MS = 5000  # of the broker, to any one packet
+TLS_MS = 15000  # of a handshake: an RP2040 computes for some seconds
+LAST_MS = 1000  # at the end, for the PUBACK of the last frame
+KEEPALIVE_S = 60
+POLL_MS = 10  # between two looks
+REST_MS = 1000  # after a failure, doubled with each: an ESP32 that asks sooner does not join
+MAX_REST_MS = 60000
+MAX_PACKET = 512  # bytes of a packet: a frame, its topic and its head
+MAX_FRAMES = 8  # that wait to be asked for
+
+OFF, JOINING, DIALLING, CONNECTING, SUBSCRIBING, READY = range(6)
+_WITHIN_MS = (0, JOIN_MS, ANSWER_MS, ANSWER_MS, ANSWER_MS, 0)  # each state; then it has failed
+_IN_PROGRESS = (115, 119)  # EINPROGRESS of the ports: rp2 and esp32
+
+
+def opened(hal, board, address, options, identity):
+    """The link, connected. OSError says what to check where that is not to be had."""
+    import socket
+
+    import network
+
+    folder = options["folder"]
+    host, _, site = address.lstrip("/").partition("/")
+    host, _, port = host.partition(":")
+    secure = "tls" in options
+    if not host or host.strip("0123456789."):
+        raise OSError("the broker needs a numeric address: kerb provision --link mqtt://10.0.0.2/SITE")
+    facts = {"host": host, "port": int(port or (8883 if secure else 1883)), "site": site or identity.site}
+    facts["ssid"], facts["password"] = _secrets(folder, "/wifi.json", "ssid")
+    if not facts["ssid"]:
+        raise OSError("no network is known: kerb provision --wifi FILE")
+    facts["user"], facts["secret"] = _secrets(folder, "/broker.json", "user")
+    tls = None
+    if secure:
+        from kerbnode.link import secure as securing
+
+        tls = securing.wrapper(hal, folder, options.get("name", host))
+    radio = network.WLAN(network.STA_IF)
+    # rp2: by this alone WL_ON of the CYW43 goes low, which else draws 6 to 17 mA (circuitpython#7047)
+    hal.radio_off = getattr(radio, "deinit", lambda: radio.active(False))
+    link = Mqtt(facts, identity.node, hal, network, radio, socket, tls)
+    if not link.open():
+        trouble = link.trouble
+        link.close()
+        raise OSError(trouble)
+    return link
+
+
+class Mqtt:
+    """facts: ssid, password, host, port, user, secret (of the broker; empty: none), site.
+
+    network, socket: the modules; radio: a station, off; hal: of the board. tls(socket): wraps a connected one, or None.
+    """
+
+    def __init__(self, facts, node, hal, network, radio, socket, tls=None):
+        site = facts["site"]
+        self._facts = facts
+        self._hal = hal
+        self._network = network
+        self._module = socket
+        self._radio = radio
+        self._tls = tls
+        self._name = "kerb-%s-%d" % (site, node)
+        self._up = _text("kerb/1/%s/up/%d" % (site, node))
+        self._down = _text("kerb/1/%s/down/%d" % (site, node))
+        self._socket = None
+        self._poll = None
+        self._input = b""
+        self._frames = []
+        self._number = 0
+        self._unacked = None  # the frame that the broker has not acknowledged yet, of number _number
+        self._rest_ms = 0
+        self._since = self._heard = self._asked = self._sent = hal.ticks_ms()
+        self.state = OFF
+        self.noise = 0  # packets that were none, or no frame for this node
+        self.failures = 0  # in a row: what is tried next goes by it
+        self.trouble = ""  # what failed last, and what to check
+        self.tally = Tally()
+
+    def open(self):
+        """Join, connect and subscribe; False where that takes too long: `trouble` says why."""
+        return self._wait(READY, READY_MS + (TLS_MS if self._tls else 0))
+
+    def send(self, frame):
+        """Hand a frame to the broker; it is lost, and counted, where none is reached in time."""
+        self.tally.sent(frame)
+        if self._unacked is not None:  # whoever sends again has given that one up
+            self.tally.lost += 1
+            self._unacked = None
+            if self.state == READY and self._hal.ticks_diff(self._hal.ticks_ms(), self._sent) > ANSWER_MS // 2:
+                self._fail("the broker acknowledges nothing")
+        if not self._wait(READY, READY_MS):
+            self.tally.lost += 1
+            return
+        self._number = self._number % 65535 + 1
+        self._unacked = frame
+        self._publish(b"\x32")
+
+    def receive(self, timeout_ms):
+        """The next frame, or None when timeout_ms are over. 0: one look, which also keeps the connection."""
+        if not self._frames:
+            self._wait(None, timeout_ms)
+        return self._frames.pop(0) if self._frames else None
+
+    def close(self):
+        """Before a deep sleep: the broker need not wonder, and the radio draws nothing."""
+        hal = self._hal
+        begin = hal.ticks_ms()
+        while self.state == READY and self._unacked is not None and hal.ticks_diff(hal.ticks_ms(), begin) < LAST_MS:
+            self._wait(READY, 0)
+            hal.sleep_ms(POLL_MS)
+        if self._unacked is not None:
+            self.tally.lost += 1
+        if self.state == READY:
+            self._write(b"\xe0")
+        self._drop()
+        self._radio.active(False)
+        self.state = OFF
+
+    def _publish(self, kind):
+        self._sent = self._hal.ticks_ms()
+        self._write(kind, self._up, self._number.to_bytes(2, "big"), self._unacked)
+
+    def _wait(self, state, limit_ms):
+        """Go on until a state is reached (None: until a frame has come); False when the time is over."""
+        hal = self._hal
+        begin = hal.ticks_ms()
+        while True:
+            try:
+                self._advance()
+            except OSError as error:
+                self._fail("%s (%s)" % (_FAILED[self.state], error))
+            except ValueError as error:  # of a certificate
+                self._fail("the broker's certificate is refused: %s" % error)
+            if self._frames if state is None else self.state == state:
+                return True
+            left_ms = limit_ms - hal.ticks_diff(hal.ticks_ms(), begin)
+            if left_ms <= 0:
+                return False
+            hal.feed()
+            hal.sleep_ms(min(POLL_MS, left_ms))
+
+    def _advance(self):
+        """One step, without waiting. OSError where the connection is lost."""
+        hal, state = self._hal, self.state
+        now = hal.ticks_ms()
+        age_ms = hal.ticks_diff(now, self._since)
+        if state == OFF:
+            if age_ms >= self._rest_ms:
+                self._radio.active(True)
+                if not self._radio.isconnected():
+                    self._radio.config(pm=self._radio.PM_NONE)  # in power save some go deaf after hours
+                    self._radio.connect(self._facts["ssid"], self._facts["password"])
+                self._go(JOINING)
+        elif state != READY and age_ms > (TLS_MS if self._tls and state == CONNECTING else _WITHIN_MS[state]):
+            self._fail(self.trouble if state == JOINING and self.trouble else _FAILED[state])
+        elif state == JOINING:
+            self._join()
+        elif state == DIALLING:
+            if self._poll.poll(0):
+                self._greet()
+        else:
+            self._read()
+            if self.state == READY:
+                self._watch(now)
+
+    def _watch(self, now):
+        """A radio may be deaf and not know it: what is not answered ends the connection."""
+        hal = self._hal
+        if self._unacked is not None and hal.ticks_diff(now, self._sent) > ANSWER_MS:
+            self._fail("the broker acknowledges nothing")
+        elif hal.ticks_diff(now, self._heard) > 1500 * KEEPALIVE_S:
+            self._fail("the broker fell silent")
+        elif hal.ticks_diff(now, self._asked) > 500 * KEEPALIVE_S:
+            self._write(b"\xc0")
+
+    def _go(self, state):
+        self.state = state
+        self._since = self._hal.ticks_ms()
+
+    def _join(self):
+        if self._radio.isconnected():
+            self._dial()
+            return
+        network, status, ssid = self._network, self._radio.status(), self._facts["ssid"]
+        if status == network.STAT_WRONG_PASSWORD:
+            self._fail("%s refuses the password: check wifi.json: kerb provision --wifi FILE" % ssid)
+        elif status == network.STAT_NO_AP_FOUND:
+            self._fail("no access point %s is heard: check its name, and the signal here" % ssid)
+
+    def _dial(self):
+        made = self._socket = self._module.socket()
+        made.setblocking(False)
+        made.setsockopt(6, 1, 1)  # TCP_NODELAY: else a PUBACK takes 44 ms
+        self._poll = select.poll()
+        self._poll.register(made, select.POLLOUT)
+        self._go(DIALLING)
+        try:
+            made.connect((self._facts["host"], self._facts["port"]))
+        except OSError as error:
+            if error.errno not in _IN_PROGRESS:
+                raise
+
+    def _greet(self):
+        self._go(CONNECTING)
+        if self._tls:
+            self._socket = self._tls(self._socket)
+        user, secret = self._facts["user"], self._facts["secret"]
+        names = _text(self._name) + (_text(user) + _text(secret) if user else b"")
+        self._write(b"\x10", b"\x00\x04MQTT\x04", bytes((0xC0 if user else 0, 0, KEEPALIVE_S)), names)
+
+    def _read(self):
+        """Take what has come, packet by packet."""
+        data = self._socket.read(MAX_PACKET)
+        if data == b"":
+            raise OSError("it closed the connection")
+        self._input += data or b""
+        while len(self._input) >= 2:
+            length, at = self._input[1], 2
+            if length & 0x80:
+                if len(self._input) < 3:
+                    break
+                length, at = length & 0x7F | self._input[2] << 7, 3
+            if length > MAX_PACKET:
+                raise OSError("no packet of ours")  # what follows it cannot be found either
+            if len(self._input) < at + length:
+                break
+            packet, kind = self._input[at : at + length], self._input[0]
+            self._input = self._input[at + length :]
+            self._heard = self._hal.ticks_ms()
+            self._take(kind, packet)
+
+    def _take(self, kind, packet):
+        if kind & 0xF0 == 0x30:
+            start = len(self._down) + (2 if kind & 6 else 0)
+            if packet[: len(self._down)] == self._down and len(packet) > start and len(self._frames) < MAX_FRAMES:
+                self._frames.append(packet[start:])
+            else:
+                self.noise += 1
+            at = 2 + int.from_bytes(packet[:2], "big")
+            if kind & 6 and len(packet) >= at + 2:
+                self._write(b"\x40", packet[at : at + 2])
+        elif kind == 0x20 and self.state == CONNECTING and len(packet) == 2:
+            if packet[1]:
+                self._fail(_REFUSED if packet[1] in (4, 5) else "the broker refuses the node: code %d" % packet[1])
+            else:
+                self._go(SUBSCRIBING)
+                self._write(b"\x82", b"\x00\x01", self._down, b"\x01")
+                if packet[0] & 1 and self.state == SUBSCRIBING:  # it knows us: nothing said from now on is missed
+                    self._is_ready()
+        elif kind == 0x90 and len(packet) == 3:
+            if packet[2] == 0x80:
+                self._fail("the broker does not let the node read its own topic: see its access list")
+            elif self.state == SUBSCRIBING:
+                self._is_ready()
+        elif kind == 0x40 and len(packet) == 2:
+            if int.from_bytes(packet, "big") == self._number:
+                self._unacked = None
+        elif kind != 0xD0:
+            self.noise += 1
+
+    def _is_ready(self):
+        self.failures = self._rest_ms = 0
+        self.trouble = ""
+        self._go(READY)
+        try:
+            self.tally.rssi = self._radio.status("rssi")
+        except (OSError, ValueError):  # a port that does not say
+            pass
+        if self._unacked is not None:
+            self.tally.retries += 1
+            self._publish(b"\x3a")
+
+    def _write(self, kind, *parts):
+        """One packet. Where it cannot all be handed over in time the connection is lost."""
+        hal = self._hal
+        body = b"".join(parts)
+        length = len(body)
+        data = kind + (bytes((length,)) if length < 128 else bytes((length & 0x7F | 0x80, length >> 7))) + body
+        begin = self._asked = hal.ticks_ms()
+        limit_ms = TLS_MS if self._tls and self.state == CONNECTING else ANSWER_MS
+        while data:
+            data = data[self._socket.write(data) or 0 :]
+            if data:
+                if hal.ticks_diff(hal.ticks_ms(), begin) > limit_ms:
+                    raise OSError("it takes nothing")
+                hal.feed()
+                hal.sleep_ms(POLL_MS)
+
+    def _fail(self, trouble):
+        """Give up what there is, and begin anew after a rest, each time one step higher."""
+        self.trouble = trouble
+        joining = self.state == JOINING
+        self._drop()
+        self.failures += 1
+        step = self.failures % 3
+        if step == 0:
+            self._radio.active(False)
+        elif step == 2 or joining:
+            self._radio.disconnect()
+        rest_ms = min(REST_MS << min(self.failures - 1, 6), MAX_REST_MS)
+        self._rest_ms = rest_ms // 2 + self._hal.random(1)[0] * rest_ms // 510
+        self._go(OFF)
+
+    def _drop(self):
+        if self._socket:
+            try:
+                self._socket.close()
+            except OSError:
+                pass
+        self._socket = self._poll = None
+        self._input = b""
+
+
+_REFUSED = "the broker refuses the node's user or password: check broker.json: kerb provision --broker FILE"
+_FAILED = (
+    "the radio does not start: reset the board",
+    "the access point does not let the node in: check password and signal",
+    "the broker does not answer: check its address, and that it runs",
+    "the broker takes no connection: check its port, certificates and log",
+    "the broker does not take the subscription: see its log",
+    "the connection to the broker is lost",
+)  # by state
+
+
+def _secrets(folder, path, name):
+    """(name, password) of a file of secrets; ("", "") without one."""
+    data = flash.read(folder + path)
+    if not data:
+        return "", ""
+    found = json.loads(data)
+    return found[name], found.get("password", "")
+
+
+def _text(text):
+    data = text.encode()
+    return len(data).to_bytes(2, "big") + data

@@ -1,0 +1,306 @@
+"""The MQTT link of a node: what it says to a broker, and that every failure ends, one step higher each time."""
+
+import select
+import sys
+
+from rig import Time
+
+from kerbnode.link import mqtt
+from kerbnode.link.mqtt import Mqtt
+
+FACTS = {
+    "ssid": "street",
+    "password": "p",
+    "host": "10.0.0.2",
+    "port": 1883,
+    "user": "n",
+    "secret": "s",
+    "site": "quay",
+}
+CONNACK, SUBACK = b"\x20\x02\x00\x00", b"\x90\x03\x00\x01\x01"
+DOWN = b"\x00\x13kerb/1/quay/down/17"
+
+
+class Air(Time):
+    """A board's time, radio and one socket to a broker that says what a test lets it say."""
+
+    PM_NONE = 0
+    STAT_CONNECTING, STAT_NO_AP_FOUND, STAT_WRONG_PASSWORD = 1, 201, 202
+
+    def __init__(self, says=(CONNACK, SUBACK), joins=True, connects=True):
+        super().__init__()
+        self.says = list(says)
+        self.joins, self.connects = joins, connects
+        self.joining = self.STAT_CONNECTING
+        self.calls = []
+        self.written = []
+        self.waiting = b""
+        self.open = 0
+        self.joined = False
+
+    def random(self, count):
+        return b"\xff" * count
+
+    def feed(self):
+        pass
+
+    # network
+    def config(self, pm):
+        pass
+
+    def status(self, name=None):
+        return -61 if name else self.joining
+
+    def active(self, on):
+        if not on:
+            self.joined = False
+            self.calls.append("off")
+
+    def isconnected(self):
+        return self.joined
+
+    def connect(self, *where):
+        if isinstance(where[0], tuple):  # a socket's
+            if not self.connects:
+                raise OSError(113, "unreachable")
+            raise OSError(115, "in progress")
+        self.calls.append("join")
+        self.joined = self.joins
+
+    def disconnect(self):
+        self.joined = False
+        self.calls.append("leave")
+
+    # socket
+    def socket(self):
+        self.open += 1
+        self.waiting = b""
+        return self
+
+    def setblocking(self, flag):
+        assert not flag
+
+    def setsockopt(self, *option):
+        assert option == (6, 1, 1)
+
+    def write(self, data):
+        self.written.append(bytes(data))
+        if data[0] in (0x10, 0x82) and self.says:
+            self.waiting += self.says.pop(0)
+        return len(data)
+
+    def read(self, count):
+        if self.waiting is None:
+            return b""
+        data, self.waiting = self.waiting[:count], self.waiting[count:]
+        return data or None
+
+    def close(self):
+        self.open -= 1
+
+    # select.poll
+    def register(self, end, flags):
+        pass
+
+    def poll(self, timeout=None):
+        return [1]
+
+
+def air_select(air):
+    mqtt.select = type("select", (), {"poll": lambda *_: air, "POLLOUT": select.POLLOUT})()
+
+
+def a_link(air):
+    air_select(air)
+    return Mqtt(FACTS, 17, air, air, air, air)
+
+
+def test_a_frame_is_published_and_its_answer_taken():
+    air = Air()
+    link = a_link(air)
+    link.send(b"frame")
+    name = b"\x00\x0ckerb-quay-17\x00\x01n\x00\x01s"
+    assert air.written == [
+        bytes((0x10, 10 + len(name))) + b"\x00\x04MQTT\x04\xc0\x00\x3c" + name,
+        bytes((0x82, 24)) + b"\x00\x01" + DOWN + b"\x01",
+        bytes((0x32, 26)) + b"\x00\x11kerb/1/quay/up/17\x00\x01frame",
+    ]
+    air.waiting = b"\x40\x02\x00\x01" + b"\x30\x1a" + DOWN + b"first" + b"\x32\x1d" + DOWN + b"\x00\x09second"
+    assert link.receive(0) == b"first" and link.receive(0) == b"second" and link.receive(30) is None
+    assert air.written[-1] == b"\x40\x02\x00\x09"
+    assert (link.noise, link.failures, link.trouble) == (0, 0, "")
+    assert (link.tally.frames, link.tally.bytes, link.tally.lost, link.tally.rssi) == (1, 5, 0, -61)
+    link.close()
+    assert air.written[-1] == b"\xe0\x00" and air.open == 0 and air.calls == ["join", "off"]
+
+
+def test_packets_may_come_in_any_parts():
+    air = Air()
+    link = a_link(air)
+    link.send(b"x")
+    frame = bytes(range(200))
+    for byte in b"\x30\xdd\x01" + DOWN + frame:
+        assert not link.receive(0)
+        air.waiting = bytes((byte,))
+    assert link.receive(0) == frame
+
+
+def test_what_is_no_frame_for_this_node_is_noise():
+    air = Air()
+    link = a_link(air)
+    link.send(b"x")
+    air.waiting = (
+        b"\x30\x18\x00\x13kerb/1/quay/down/18abc" + b"\x30\x15" + DOWN + b"\x30\x00" + b"\x60\x02ab" + b"\xd0\x00"
+    )
+    assert link.receive(0) is None and link.noise == 4 and link.state == mqtt.READY
+    air.waiting = b"\x30\xff\x7f" + b"x" * 300
+    assert link.receive(0) is None and link.failures == 1 and air.open == 0
+
+
+def test_each_failure_is_answered_one_step_higher_and_after_a_longer_rest():
+    air = Air(says=(), connects=False)
+    link = a_link(air)
+    rests = []
+    for _ in range(7):
+        before, failures = air.now_ms, link.failures
+        while link.failures == failures:
+            link.receive(10)
+        rests.append(air.now_ms - before)
+    assert air.calls == ["join", "leave", "join", "off", "join", "leave", "join", "off", "join"]
+    assert rests[1:6] == sorted(rests[1:6]) and rests[0] < 100 and 900 < rests[1] < 1200 and rests[6] > 25000
+
+
+def test_no_call_takes_longer_than_its_bound_whatever_fails_and_says_what_to_check():
+    for made, text in (
+        (Air(joins=False), "password and signal"),
+        (Air(connects=False), "the broker does not answer"),
+        (Air(says=()), "the broker takes no connection"),
+        (Air(says=[b"\x20\x02\x00\x05"] * 9), "user or password"),
+        (Air(says=[b"\x20\x02\x00\x03"] * 9), "code 3"),
+        (Air(says=[CONNACK, b"\x90\x03\x00\x01\x80"] * 9), "access list"),
+    ):
+        link = a_link(made)
+        assert not link.open() and made.now_ms <= mqtt.READY_MS + 50
+        assert text in link.trouble, link.trouble
+        begin = made.now_ms
+        link.send(b"lost")
+        assert link.tally.lost == 1 and made.now_ms - begin <= mqtt.READY_MS + 50
+        begin = made.now_ms
+        assert link.receive(3000) is None and made.now_ms - begin <= 3050
+        begin = made.now_ms
+        link.close()
+        assert made.now_ms - begin <= mqtt.LAST_MS and made.open == 0 and made.calls[-1] == "off"
+
+
+def test_a_wrong_password_and_an_access_point_that_is_not_there_are_told_apart_and_tried_again():
+    for status, text in ((Air.STAT_WRONG_PASSWORD, "street refuses the password"), (Air.STAT_NO_AP_FOUND, "no access")):
+        air = Air(joins=False)
+        air.joining = status
+        link = a_link(air)
+        assert not link.open() and text in link.trouble
+        assert air.calls.count("join") >= 3
+        air.joins = True
+        link.send(b"x")
+        assert link.state == mqtt.READY and link.tally.lost == 0 and link.trouble == ""
+
+
+def test_a_connection_that_is_silent_is_asked_and_then_given_up():
+    air = Air()
+    link = a_link(air)
+    link.send(b"x")
+    air.waiting = b"\x40\x02\x00\x01"
+    asked = 0
+    while link.failures == 0:
+        link.receive(1000)
+        asked = len([data for data in air.written if data == b"\xc0\x00"])
+        assert air.now_ms < 200000
+    assert asked >= 1 and 89000 < air.now_ms < 95000
+
+
+def test_a_frame_without_its_acknowledgement_is_sent_again_on_a_new_connection():
+    air = Air(says=(CONNACK, SUBACK, CONNACK, SUBACK))
+    link = a_link(air)
+    link.send(b"frame")
+    assert link.receive(mqtt.ANSWER_MS + 3000) is None  # a radio that is deaf: nothing comes
+    assert [data[0] for data in air.written] == [0x10, 0x82, 0x32, 0x10, 0x82, 0x3A]
+    assert air.written[2][1:] == air.written[5][1:] and link.tally.retries == 1
+    air.waiting = b"\x40\x02\x00\x01"
+    link.receive(0)
+    link.close()
+    assert link.tally.lost == 0 and air.written[-1] == b"\xe0\x00"
+
+
+def test_a_frame_that_nobody_acknowledged_counts_as_lost_once():
+    air = Air()
+    link = a_link(air)
+    link.send(b"one")
+    link.send(b"two")
+    assert link.tally.lost == 1 and [data[0] for data in air.written] == [0x10, 0x82, 0x32, 0x32]
+    begin = air.now_ms
+    link.close()
+    assert link.tally.lost == 2 and air.now_ms - begin <= mqtt.LAST_MS + 50
+    for number in (b"\x00\x01", b"\x00\x02"):  # of the older, then of the newer frame
+        air = Air()
+        link = a_link(air)
+        link.send(b"one")
+        link.send(b"two")
+        air.waiting = b"\x40\x02" + number
+        link.close()
+        assert link.tally.lost == (2 if number == b"\x00\x01" else 1)
+
+
+def test_a_session_that_the_broker_knows_is_not_waited_for():
+    air = Air(says=(b"\x20\x02\x01\x00",))
+    link = a_link(air)
+    assert link.open() and [data[0] for data in air.written] == [0x10, 0x82]
+    air.waiting = SUBACK
+    assert link.receive(0) is None and link.noise == 0 and link.state == mqtt.READY
+
+
+def test_a_certificate_that_is_refused_is_told():
+    def wrap(_):
+        raise ValueError("The certificate validity has expired")
+
+    air = Air()
+    air_select(air)
+    link = Mqtt(FACTS, 17, air, air, air, air, wrap)
+    assert not link.open() and "certificate is refused: The certificate validity has expired" in link.trouble
+
+
+def test_a_broker_that_closes_is_found_at_once_and_again():
+    air = Air(says=(CONNACK, SUBACK, CONNACK, SUBACK))
+    link = a_link(air)
+    link.send(b"x")
+    air.waiting = None
+    assert link.receive(0) is None and link.failures == 1
+    link.send(b"y")
+    assert link.failures == 0 and link.tally.lost == 1 and air.written[-1][-1:] == b"y"
+
+
+def test_more_frames_than_are_asked_for_are_let_go():
+    air = Air()
+    link = a_link(air)
+    link.send(b"x")
+    air.waiting = (b"\x30\x16" + DOWN + b"f") * 20
+    for _ in range(10):
+        link._wait(None, 0)
+    got = 0
+    while link.receive(0):
+        got += 1
+    assert got == mqtt.MAX_FRAMES and link.noise == 20 - got
+
+
+def test_what_a_string_must_say_is_told():
+    for address, options, text in (
+        ("//broker.example:1883/quay", {}, "numeric address"),
+        ("//10.0.0.2/quay", {}, "no network is known"),
+    ):
+        sys.modules["network"] = mqtt  # any module: none of it is used
+        try:
+            mqtt.opened(None, None, address, dict(options, folder="/nowhere"), None)
+        except OSError as error:
+            assert text in str(error), error
+        else:
+            raise AssertionError(address)
+        finally:
+            del sys.modules["network"]

@@ -1,0 +1,144 @@
+"""How the bins of the demo's street reach their gateway: one kind of link each, by name, or a mixture of them.
+
+A kind is a class `Link` in `kerbtools.demo.link_NAME`; it is loaded only when it is asked for.
+"""
+
+import importlib
+import importlib.util
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from kerbtools.demo.broker import Broker
+from kerbtools.emulator import Board, World
+
+NAMES = ("serial", "mqtt", "ble", "lora")
+MIXED = "mixed"  # each bin has another kind, in turn
+LINKS_FILE = "/node/links.json"
+
+Wait = Callable[[float], object]  # so many real seconds, or until the demo ends
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What a kind is made on. broker: the council's, which nodes may use too; it runs before `Link.start`."""
+
+    world: World
+    site: str
+    seed: int
+    folder: Path  # a folder of the kind's own, which is not there yet
+    broker: Broker
+
+
+@dataclass(frozen=True, slots=True)
+class Misfortune:
+    """One thing that chaos may do to a link. do(wait) does it, waits, and undoes it before it returns."""
+
+    name: str  # of its count in the demo's report, as "access_point_gone"
+    do: Callable[[Wait], None]
+
+
+class Link(Protocol):
+    """One kind of link, for some of the bins. Made before any board is."""
+
+    note: str  # one line for the people who look on: what carries the frames
+
+    def __init__(self, ground: Ground, /) -> None: ...
+
+    def options(self, node: int, /) -> Mapping[str, Any]:
+        """Keywords of `Board` for this node, as `ether` or `wiring`."""
+        ...
+
+    def join(self, node: int, board: Board, /) -> None:
+        """Put on its flash what the board needs, links.json among it. It is off."""
+        ...
+
+    def inlets(self) -> Sequence[str]:
+        """The gateway's inlet strings; asked once, when all boards have joined."""
+        ...
+
+    def environment(self) -> Mapping[str, str]:
+        """What the gateway's process is given beside its settings."""
+        ...
+
+    def start(self) -> None:
+        """Start what runs beside gateway and boards: before the gateway does."""
+        ...
+
+    def stop(self) -> None:
+        """End it, whether it was started or not: after boards and gateway."""
+        ...
+
+    def check(self) -> None:
+        """Raise what ended by itself."""
+        ...
+
+    def misfortunes(self) -> Sequence[Misfortune]: ...
+
+
+def names() -> list[str]:
+    """The kinds that this installation has."""
+    return [name for name in NAMES if importlib.util.find_spec(f"kerbtools.demo.link_{name}")]
+
+
+def open_links(name: str, nodes: Sequence[int], ground: Ground) -> "Links":
+    """The kinds for these nodes, none of them started. name: of one kind, or MIXED."""
+    kinds = names() if name == MIXED else [name]
+    made: dict[str, Link] = {}
+    for kind in kinds[: len(nodes)]:
+        module = importlib.import_module(f"kerbtools.demo.link_{kind}")
+        folder = ground.folder / kind
+        made[kind] = module.Link(Ground(ground.world, ground.site, ground.seed, folder, ground.broker))
+    order = list(made)
+    return Links({node: order[place % len(order)] for place, node in enumerate(nodes)}, made)
+
+
+def write_links(board: Board, *strings: str) -> None:
+    """Name a board's links, in their order."""
+    board.write_file(LINKS_FILE, json.dumps(strings).encode())
+
+
+class Links:
+    """The kinds of one street as one. kinds: of each node, by its address."""
+
+    def __init__(self, kinds: Mapping[int, str], made: Mapping[str, Link]):
+        self.kinds = kinds
+        self._made = made
+
+    @property
+    def note(self) -> str:
+        return " ".join(
+            f"{name}: {link.note} (node {', '.join(str(node) for node, kind in self.kinds.items() if kind == name)})."
+            for name, link in self._made.items()
+        )
+
+    def options(self, node: int) -> Mapping[str, Any]:
+        return self._made[self.kinds[node]].options(node)
+
+    def join(self, node: int, board: Board) -> None:
+        self._made[self.kinds[node]].join(node, board)
+
+    def inlets(self) -> list[str]:
+        return [inlet for link in self._made.values() for inlet in link.inlets()]
+
+    def environment(self) -> dict[str, str]:
+        return {name: text for link in self._made.values() for name, text in link.environment().items()}
+
+    def start(self) -> None:
+        for link in self._made.values():
+            link.start()
+
+    def stop(self) -> None:
+        with ExitStack() as ends:  # one end that fails does not keep the others
+            for link in self._made.values():
+                ends.callback(link.stop)
+
+    def check(self) -> None:
+        for link in self._made.values():
+            link.check()
+
+    def misfortunes(self) -> list[Misfortune]:
+        return [deed for link in self._made.values() for deed in link.misfortunes()]
