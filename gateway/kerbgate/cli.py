@@ -130,7 +130,7 @@ def _run(work: Callable[[argparse.Namespace], None], arguments: argparse.Namespa
 
 
 def _init(arguments: argparse.Namespace) -> None:
-    from kerbgate import app, config
+    from kerbgate import app, config, settings
     from kerbgate.inlets import open_inlet
     from kerbgate.outlets import check_url
     from kerbgate.registry import Registry
@@ -143,7 +143,7 @@ def _init(arguments: argparse.Namespace) -> None:
         "inlet": {"url": arguments.inlet or "serial:/dev/ttyACM0?baud=115200"},
         "outlet": {"name": "council", "url": arguments.outlet or "mqtt://127.0.0.1:1883"},
     }
-    for setting in config.SETTINGS:
+    for setting in settings.SETTINGS:
         value = given.get(setting.section, {}).get(setting.name)
         wrong = None if value is None else setting.check(value)
         if wrong:

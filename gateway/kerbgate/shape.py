@@ -80,7 +80,7 @@ def payload(
     their quarter hour; the time of reception is then no finer. suppressed: of an outlet that gets changes only.
 
     Written piece by piece, since this is most of what a report costs on its way out. No piece needs escaping: names
-    are checked where they enter (config.NAME), and the rest are numbers, dates and words of our own tables.
+    are checked where they enter (settings.NAME), and the rest are numbers, dates and words of our own tables.
     """
     base = f"{row.site}/{row.node}/{row.life.hex()}"
     if records is None:

@@ -15,8 +15,8 @@ import pytest
 from gateway_harness import DEADLINE_S, ENVIRONMENT, SITE, START, GatewayProcess, Street, closing_all, until
 
 from kerbgate import asking, cli, control, plain
-from kerbgate.config import SETTINGS
 from kerbgate.errors import ControlError
+from kerbgate.settings import SETTINGS
 from kerbwire import line
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kerbgate import config
+from kerbgate import config, settings
 from kerbgate.errors import ConfigError
 
 GOOD = """
@@ -52,7 +52,7 @@ def test_values_are_read_and_defaults_fill_the_rest(tmp_path: Path) -> None:
     ],
 )
 def test_the_table_and_the_settings_are_the_same(section: str, cls: type) -> None:
-    rows = {setting.name: setting for setting in config.SETTINGS if setting.section == section}
+    rows = {setting.name: setting for setting in settings.SETTINGS if setting.section == section}
     fields = {field.name: field for field in dataclasses.fields(cls)}
     assert list(rows) == list(fields)
     for name, setting in rows.items():
@@ -66,7 +66,7 @@ def test_the_written_file_names_every_setting_and_is_read_back(tmp_path: Path) -
     text = config.render(
         {"gateway": {"site": "s1"}, "inlet": {"url": "serial:/dev/x"}, "outlet": {"name": "c", "url": "mqtt://h"}}
     )
-    for setting in config.SETTINGS:
+    for setting in settings.SETTINGS:
         assert setting.help in text and f"{setting.name} = " in text
     loaded = load(tmp_path, text)
     assert (loaded.gateway.site, loaded.inlets[0].url, loaded.outlets[0].prefix) == (

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from kerbgate.config import MAX_LINKS, SETTINGS
+from kerbgate.config import MAX_LINKS
 from kerbgate.errors import InletError
 from kerbgate.inlets import open_inlet
 from kerbgate.inlets.mqtt import DEFAULT_WINDOW, MqttInlet
 from kerbgate.inlets.serial import DEFAULT_BAUD
 from kerbgate.service import settings
+from kerbgate.settings import SETTINGS
 
 PAGE = Path(__file__).parents[2] / "gateway" / "README.md"
 TEXT = PAGE.read_text()

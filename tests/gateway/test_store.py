@@ -32,6 +32,7 @@ from kerbgate.store import (
     Outcome,
     Reader,
     Store,
+    health,
     ranges,
     schema,
 )
@@ -258,7 +259,7 @@ def test_a_full_disk_acknowledges_nothing_and_recovers_by_itself(tmp_path: Path)
 
 
 def test_a_full_disk_says_how_much_is_free_and_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "_SCARCE", 1 << 62)
+    monkeypatch.setattr(health, "_SCARCE", 1 << 62)
     made = Desk(tmp_path / "store.sqlite", quota_mb=1)
     made.put(hello(0))
     while not made.store.health.failing:

@@ -15,9 +15,9 @@ from typing import Any, cast
 
 from kerbgate.commands.reasons import Refusal
 from kerbgate.commands.request import Target
-from kerbgate.config import NAME
 from kerbgate.errors import ConfigError
 from kerbgate.registry import HEARD, Node, Registry
+from kerbgate.settings import NAME
 from kerbwire.waves import EVERYONE, MAX_SCOPE
 
 MAX_FILE = 1024 * 1024  # bytes: a district of 10,000 nodes, each named by itself, takes 100 KB

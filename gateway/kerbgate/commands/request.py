@@ -20,7 +20,7 @@ from kerbgate.commands.operations import (
     Operation,
 )
 from kerbgate.commands.reasons import Refusal, shown
-from kerbgate.config import NAME
+from kerbgate.settings import NAME
 
 SCHEMA = "kerbstone/command/1"
 MAX_DOCUMENT = 16 * 1024  # bytes: a list of 256 nodes and a note take 3 KB

@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass
 
-from kerbgate.config import NAME
 from kerbgate.errors import RegistryError
+from kerbgate.settings import NAME
 
 ROLES = ("bin", "lamp")
 SUPPLIES = ("permanent", "switched")

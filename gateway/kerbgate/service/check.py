@@ -2,20 +2,21 @@
 
 from pathlib import Path
 
-from kerbgate import config, outlets
+from kerbgate import outlets
 from kerbgate.clock import open_clock
 from kerbgate.commands.groups import Groups
 from kerbgate.config import Config
 from kerbgate.errors import GatewayError
 from kerbgate.inlets import open_inlet
 from kerbgate.registry import Registry
+from kerbgate.settings import SETTINGS
 from kerbgate.store import Reader
 from kerbgate.store.lock import holder
 
 
 def check(loaded: Config) -> list[str]:
     """One line for each part that was looked at. Raises the first GatewayError, as `run` would."""
-    lines = [f"configuration  {loaded.path}: {len(config.SETTINGS)} settings are known, and these are understood"]
+    lines = [f"configuration  {loaded.path}: {len(SETTINGS)} settings are known, and these are understood"]
     for settings in loaded.inlets:
         lines.append(f"inlet          {open_inlet(settings.url).name}")
     for settings in loaded.outlets:

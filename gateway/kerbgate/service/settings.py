@@ -5,7 +5,7 @@ gateway/SETTINGS.md is what this prints, and a test holds it to that.
 
 from typing import Any
 
-from kerbgate import config
+from kerbgate import config, settings
 
 _HEAD = """\
 # Settings of the gateway
@@ -32,7 +32,7 @@ def rows() -> list[dict[str, Any]]:
             "default": setting.default,
             "help": setting.help,
         }
-        for setting in config.SETTINGS
+        for setting in settings.SETTINGS
     ]
 
 

@@ -2,18 +2,15 @@
 
 import sqlite3
 import time
-from typing import TYPE_CHECKING
 
 from kerbgate.store import tally
 from kerbgate.store.aside import Decode
 from kerbgate.store.books import Books, from_column
 from kerbgate.store.folds import Folds
+from kerbgate.store.health import Health
 from kerbgate.store.items import NewEvent, NewReport, Reading, StoredReport
 from kerbgate.store.quota import Quota, Room
 from kerbwire.events import Event
-
-if TYPE_CHECKING:
-    from kerbgate.store.store import Health
 
 EVERY_S = 1.0  # looks at the room and the counts
 BUSY_S = 0.005  # between two steps while there is more to do: frames go first
@@ -30,7 +27,7 @@ _OWED = (
 class Chores:
     """The chores of one store. Only the writer's thread calls `begin`, `due` and `run`."""
 
-    def __init__(self, quota: Quota, folds: Folds, decode: Decode, health: "Health"):
+    def __init__(self, quota: Quota, folds: Folds, decode: Decode, health: Health):
         self._quota = quota
         self._folds = folds
         self._decode = decode

@@ -5,7 +5,6 @@ fdatasync (STORE.md). If a commit fails, nothing of it is acknowledged, the cach
 again: the gateway keeps running on a full disk and recovers by itself.
 """
 
-import shutil
 import sqlite3
 import threading
 import time
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Protocol
 
 from kerbgate.config import StoreSettings
-from kerbgate.store import aside, asks, opening, schema
+from kerbgate.store import aside, asks, health, opening, schema
 from kerbgate.store import shadow as shadows
 from kerbgate.store.aside import Decode
 from kerbgate.store.books import Books
 from kerbgate.store.chores import Chores
 from kerbgate.store.folds import Fold, Folds
+from kerbgate.store.health import Health
 from kerbgate.store.items import FAILED, NO_OUTLET, Answered, Arrival, Ask, Change, Outcome, answers_nothing
 from kerbgate.store.lock import StoreLock
 from kerbgate.store.mark import Mark
@@ -36,16 +36,6 @@ AGAIN_S = 0.25  # after an error of the disk: until the next try, so that a full
 _JOIN_TIMEOUT_S = 10.0
 _RETRY_BATCH = 500  # undecoded rows a transaction at start
 _PLACE_S = 0.3  # of start for short reports set aside; those left over are tried as further reports of their lives come
-_SCARCE = 4 * 1024 * 1024  # bytes: a full disk may still show a few free blocks
-# Errors of the disk, not of what was written: the whole batch waits for a better time.
-_DISK_ERRORS = frozenset(
-    getattr(sqlite3, "SQLITE_" + name)
-    for name in (
-        *("FULL", "IOERR", "BUSY", "LOCKED", "READONLY", "CANTOPEN"),
-        *("NOMEM", "CORRUPT", "NOTADB", "PERM", "PROTOCOL"),
-    )
-)
-
 Done = Callable[[Outcome], None]
 Apply = Callable[[sqlite3.Connection], None]
 Delivery = list[tuple[Done, Outcome]]
@@ -73,26 +63,6 @@ class Settled:
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.notes)
-
-
-@dataclass(slots=True)
-class Health:
-    """Counters of the writer, read by status."""
-
-    turned: float = 0.0  # monotonic seconds: when the writer last came round; it does so each second, busy or idle
-    commits: int = 0
-    frames: int = 0
-    failed_commits: int = 0
-    failing: str | None = None  # why frames are not stored, until one is
-    unstorable: int = 0  # frames that failed alone, for a reason of their own
-    last_unstorable: str | None = None
-    last_commit_ms: float = 0.0
-    checked: bool = False  # at start the whole file was looked at; else the time was up before
-    written_bytes: int = 0  # since the start: log, checkpoints and mark
-    failed_chores: int = 0
-    last_failed_chore: str | None = None
-    failed_notes: int = 0  # acknowledgements that could not be noted: those letters go again after the next start
-    last_failed_note: str | None = None
 
 
 class Store:
@@ -362,7 +332,7 @@ class Store:
 
     def _one_by_one(self, batch: Batch, error: Exception) -> Delivery:
         """After a failure that is not the disk's: one arrival that cannot be stored must not stop the others."""
-        if _is_disk_error(error):
+        if health.is_disk_error(error):
             return [(done, Outcome(FAILED)) for _, done in batch]
         delivery: Delivery = []
         for item in batch:
@@ -370,7 +340,7 @@ class Store:
                 delivery += self._transaction([item], Settled(), [])
             except Exception as single:  # the same edge, one arrival wide
                 self._failed(single)
-                if not _is_disk_error(single):
+                if not health.is_disk_error(single):
                     self.health.failing = None
                     self.health.unstorable += 1
                     self.health.last_unstorable = f"{type(single).__name__}: {single}"
@@ -445,24 +415,11 @@ class Store:
     def _failed(self, error: Exception) -> None:
         """Forget what memory says, and begin again from the file. A connection that had trouble is opened anew."""
         self.health.failed_commits += 1
-        self.health.failing = self._say(error)
-        if _is_disk_error(error):
+        self.health.failing = health.told(error, self.path, self._settings.quota_mb)
+        if health.is_disk_error(error):
             self._not_before = time.monotonic() + AGAIN_S
         self._books = self._rerouted = None
         self._db.close()  # rolls back
-
-    def _say(self, error: Exception) -> str:
-        """The error and, where room is the matter, how much there is."""
-        if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_FULL:
-            return str(error)
-        try:
-            free = shutil.disk_usage(self.path.parent).free
-        except OSError:
-            return str(error)
-        quota_mb = self._settings.quota_mb
-        if quota_mb and free > _SCARCE:
-            return f"{error}: quota_mb = {quota_mb} of {self.path} is used up; raise it in the configuration"
-        return f"{error}: {free} bytes are free in {self.path.parent}; free some"
 
     def _read_again(self, books: Books) -> None:
         """Law 5: what could not be read is tried again at each start, for this version, or the store, may know more."""
@@ -495,7 +452,3 @@ def _inherit(db: sqlite3.Connection, outlets: Sequence[str]) -> None:
     """The first outlet takes over what was committed while there was none."""
     if outlets and outlets[0] != NO_OUTLET:
         db.execute("UPDATE OR REPLACE outbox SET outlet=? WHERE outlet=?", (outlets[0], NO_OUTLET))
-
-
-def _is_disk_error(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DISK_ERRORS

@@ -95,7 +95,7 @@ def _support(options: argparse.Namespace) -> int:
 
 def configuration(subject: Subject) -> dict[str, Any]:
     """The settings as they are read; of a file that cannot be, why not. Passwords and keys are never in it."""
-    from kerbgate.config import SETTINGS
+    from kerbgate.settings import SETTINGS
 
     try:
         config = subject.config
