@@ -32,6 +32,7 @@ PARTS = {
 }
 
 PIPED_WIDTH = 180  # columns, where nothing says how wide the reader's page is
+MOST_COLUMNS = 16
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,10 +77,16 @@ def _print_tables(title: str, rows: Iterable[dict[str, object]]) -> None:
         console = Console(width=PIPED_WIDTH)
     for columns, group in groupby(rows, key=tuple):
         table = Table(title=title, title_justify="left")
-        for column in columns:
+        upright = len(columns) > MOST_COLUMNS  # more of them cannot be read side by side
+        for column in ("", "") if upright else columns:
             table.add_column(column.replace("_", " "), overflow="fold")
         for row in group:
-            table.add_row(*map(_shown, row.values()))
+            if upright:
+                for name, value in row.items():
+                    table.add_row(name.replace("_", " "), _shown(value))
+                table.add_section()
+            else:
+                table.add_row(*map(_shown, row.values()))
         console.print(table)
 
 
