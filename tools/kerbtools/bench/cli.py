@@ -76,8 +76,8 @@ def _print_tables(title: str, rows: Iterable[dict[str, object]]) -> None:
     if not console.is_terminal:
         console = Console(width=PIPED_WIDTH)
     for columns, group in groupby(rows, key=tuple):
-        table = Table(title=title, title_justify="left")
         upright = len(columns) > MOST_COLUMNS  # more of them cannot be read side by side
+        table = Table(title=title, title_justify="left", show_header=not upright)
         for column in ("", "") if upright else columns:
             table.add_column(column.replace("_", " "), overflow="fold")
         for row in group:
