@@ -50,6 +50,14 @@ class Changes:
             self._owed -= rise * (now_ms - at_ms)
             self._step(level, cause, at_ms)
 
+    def jump(self, level, cause, now_ms):
+        """The lamp shows this level from now on, without a ramp."""
+        if self.level is None:
+            self.start(level, cause, now_ms)
+        else:
+            self.show(level, now_ms)
+            self.settle(level, cause, now_ms)
+
     def measure(self, level, cause, now_ms):
         """What the meter says against what was asked for, a lamp that is dark or lit in spite of it; None: they agree
         again, and the log shows what is asked for."""

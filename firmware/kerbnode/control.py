@@ -21,6 +21,7 @@ STATES = (
 )  # fmt: skip
 
 FULL = const(100)
+SLOW_MS = const(500)
 
 
 class Facts:
@@ -125,7 +126,8 @@ def shown(level, floor, lumen_percent, heat_cap):
 class Ramp:
     """Brings the shown level to the wanted one: fast up, slowly down. Spans are ms from 0 to 100 percent.
 
-    It begins at full light: what a driver shows until it is told.
+    It begins at full light: what a driver shows until it is told. fade_ms: how long the ramp under way takes as a
+    whole, where a command said so; else 0.
     """
 
     def __init__(self, up_ms, down_ms):
@@ -135,26 +137,37 @@ class Ramp:
         self._down_ms = down_ms
         self._from = FULL
         self._start_ms = 0
+        self.fade_ms = 0
 
     def jump(self, level):
         """Show a level at once: what goes out by day need not go out softly."""
         self.level = self._from = self.target = level
         return level
 
-    def toward(self, target, now_ms):
-        """The level at now_ms, monotonic, on the way to the target."""
+    @property
+    def is_slow(self):
+        """A step of one percent takes SLOW_MS and more: nobody sees one that is late."""
+        return self.fade_ms >= SLOW_MS * abs(self.target - self._from)
+
+    def toward(self, target, now_ms, fade_ms=0):
+        """The level at now_ms, monotonic, on the way to the target. fade_ms: of the ramp that begins here."""
         if target != self.target:
             self._from, self.target, self._start_ms = self._at(now_ms), target, now_ms
+            self.fade_ms = fade_ms
         self.level = self._at(now_ms)
         return self.level
 
     def ends_ms(self):
         """When the target is reached."""
         rise = self.target - self._from
+        if self.fade_ms:
+            return self._start_ms + self.fade_ms
         return self._start_ms + (abs(rise) * (self._up_ms if rise > 0 else self._down_ms) + FULL - 1) // FULL
 
     def _at(self, now_ms):
         rise = self.target - self._from
+        if self.fade_ms:
+            return self._from + rise * min(now_ms - self._start_ms, self.fade_ms) // self.fade_ms
         span_ms = self._up_ms if rise > 0 else self._down_ms
         step = (now_ms - self._start_ms) * FULL // span_ms if span_ms else FULL
         if step >= abs(rise):

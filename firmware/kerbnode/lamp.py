@@ -49,6 +49,7 @@ class Lamp:
         self.target = 0  # percent, before the ramp
         self.burn_until_s = 0
         self._levels = [0, 0, 0]  # of the command that holds each class
+        self._fade_ms = 0  # of the command that came just now
         self._wave = None  # [level, until ms]
         self._busy = 0  # share of time with somebody there, in 1 / 1000, over about TRAFFIC_MINUTES
         self._facts = Facts()
@@ -101,7 +102,8 @@ class Lamp:
         self.target = control.shown(level, floor, self.lumen_percent, self.heat_cap)
         if self.state == control.DAY and not self.target:
             return self.ramp.jump(0)
-        return self.ramp.toward(self.target, now_ms)
+        fade_ms, self._fade_ms = self._fade_ms, 0
+        return self.ramp.toward(self.target, now_ms, fade_ms)
 
     def next_ms(self, now_ms):
         """When something changes by itself: the ramp, the end of a hold or of a wave; at the latest in a minute.
@@ -131,11 +133,13 @@ class Lamp:
             level, until_ms = max(level, self._wave[0]), max(until_ms, self._wave[1])
         self._wave = [level, until_ms]
 
-    def command(self, priority, order, ident, level, until_s):
-        """A level that holds until a monotonic second. False: superseded by a newer command of its class."""
+    def command(self, priority, order, ident, level, until_s, fade_s=0):
+        """A level that holds until a monotonic second, and is come to over fade_s, where the lamp shows it at once.
+        False: superseded by a newer command of its class."""
         if not self.holders.place(priority, order, ident, until_s):
             return False
         self._levels[priority] = level
+        self._fade_ms = 1000 * fade_s
         return True
 
     def _follow_traffic(self, facts):

@@ -1,6 +1,8 @@
 """A lamp's start, and what becomes of its errors: light by the photocell alone for a while, then a new start."""
 
+from kerbnode import flash
 from kerbnode.photocell import Photocell
+from kerbwire.channels import BY_FAULT
 
 FIRST_HOLD_S = 10
 LONGEST_HOLD_S = 600
@@ -10,6 +12,7 @@ FIRST_STEPS = 3
 
 def run(board_hal, board, journal, folder):
     """Run until a restart is due. It returns where there is no identity: then the lamp shines as its driver does."""
+    node = None
     try:
         from kerbnode.lampnode import LampNode
 
@@ -20,9 +23,10 @@ def run(board_hal, board, journal, folder):
             journal.note("IdentityError", error, error.hint)  # pyright: ignore[reportAttributeAccessIssue]
             journal.save(folder, "-")
             return
+        log = (node.changes, node.clock, node.boot) if node else None
         node = None
         _tell(journal, folder, error)
-        _hold(board_hal, board, journal)
+        _hold(board_hal, board, log, folder)
     board_hal.reset()
 
 
@@ -34,9 +38,10 @@ def _tell(journal, folder, error):
         print("note crash", type(second).__name__)
 
 
-def _hold(board_hal, board, journal):
+def _hold(board_hal, board, log, folder):
     """Light by the photocell alone, for as long as the board has run already, within bounds: a start that fails at once
-    is tried again soon, and one that fails for ever stays by its light."""
+    is tried again soon, and one that fails for ever stays by its light. log: (changes, clock, boot) of the node that
+    failed: the next start takes its level changes on, with those of this light; None where it did not come so far."""
     span_s = min(LONGEST_HOLD_S, FIRST_HOLD_S + board_hal.ticks_ms() // 1000)
     try:
         from kerbnode.lampparts import Parts
@@ -51,8 +56,12 @@ def _hold(board_hal, board, journal):
                 cell.sample(parts.lux(), level, step * STEP_MS // 1000)
                 level = 0 if cell.is_dark is False else 100
                 parts.show(level, board_hal.ticks_ms())
+                if log:
+                    log[0].jump(level, BY_FAULT, log[1].uptime_ms())
             board_hal.feed()
             board_hal.sleep_ms(STEP_MS)
+        if log and log[2] is not None:
+            flash.replace(folder + "/held", log[0].take(log[1], log[2]))
     except Exception as error:  # not even that: the driver shines by itself, and the next start may do better
         print("note crash", type(error).__name__)
         board_hal.sleep_ms(FIRST_HOLD_S * 1000)

@@ -11,15 +11,16 @@ from kerbnode.calendar import read as read_calendar
 from kerbnode.changes import Changes
 from kerbnode.clock import Clock
 from kerbnode.counters import HALF, LOST, Counters
+from kerbnode.evidence import Evidence
 from kerbnode.lamp import Lamp
 from kerbnode.lampparts import Parts
 from kerbnode.link.shared import Shared
 from kerbnode.loop import Loop
-from kerbnode.outbox import EVENT
 from kerbnode.register import QUARTER_S, Register
 from kerbnode.talk import LampOutbox, Pace, Talk
-from kerbwire import controls
 from kerbwire.channels import BY_FAULT, CAUSE, LEVEL
+from kerbwire.commands import EMERGENCY
+from kerbwire.messages import COMMAND
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,20 +36,19 @@ SETTLE_MS = 5000  # after a ramp the meter's reading is that of the new level
 DARK_MW, LIT_MW = 3000, 5000  # a driver in standby with its DALI supply takes less; one that shines takes more
 STEADY_STEP_MS = 200
 STEADY_WAIT_MS = 10000  # a ramp is over by then, but on a street that never rests
+ORDER_WAIT_MS = 1000  # a ramp up is over by then; else an order's flash makes it falter
 SOON_S = 5  # a reset that concerns this lamp alone: its hello comes at once
-MAX_EVENTS = 16  # that wait in memory until the light is steady
-APPENDED = 16  # items in one write: half a segment
 JUST_MS = 30000
 EVENT_SPREAD = 4  # an event is told within this part of the time over which hello is spread
 BURN_MS = 120000  # of the commissioning burn, said again with each look
-SEQS_AHEAD = 16  # numbers that waves may use before the flash is needed again
+SEQS_AHEAD = 16  # numbers that waves may use before the flash is needed again, or half a block of fewer
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
 
 
 class LampNode:
-    """folder: where identity, configuration, counters and outbox lie. parts: in the place of those of board.json."""
+    """folder: where identity, configuration, counters and outbox lie."""
 
-    def __init__(self, board_hal, board, journal, folder, parts=None):
+    def __init__(self, board_hal, board, journal, folder):
         self._hal = board_hal
         self._board = board
         self._journal = journal
@@ -60,7 +60,7 @@ class LampNode:
         if settings["latitude"] == lampsettings.UNKNOWN_PLACE or settings["longitude"] == lampsettings.UNKNOWN_PLACE:
             settings["latitude"] = settings["longitude"] = None
         self.clock = Clock(board_hal.ticks_ms, board_hal.ticks_diff)
-        self.parts = parts or Parts(board_hal, board["sensors"])
+        self.parts = Parts(board_hal, board["sensors"])
         rules, zone = read_calendar(folder + "/calendar.json", journal.note)
         self.lamp = Lamp(settings, rules, zone, self.parts.has_sensor)
         self.changes = Changes()
@@ -73,13 +73,17 @@ class LampNode:
         self.outbox = LampOutbox(
             folder + "/outbox", settings["outbox_segments"], self.counters.declare_gap, self.loop.breathe
         )
+        self.evidence = Evidence(
+            self.clock, self.counters, self.outbox, self.changes, self.register, journal, self.loop.breathe
+        )
         self.pace = Pace()
         self.link = Shared(
             uart, self.loop, self.identity.node, board_hal.random, board["link"]["baud"], self._hear_group
         )
         self._street = None
-        self._exchange: "Any" = None
-        self._events = []
+        self.talk: "Any" = None  # kerbnode.talk, once there was something to say
+        self.boot = None  # the number of this one, once it is counted
+        self._saves = False  # what the gateway has acknowledged is to be noted on flash
         self._restarts = False
         self._hello_due = True
         self._event_waits = False
@@ -106,7 +110,7 @@ class LampNode:
             loop.is_safe = True
             loop.changed()
             if failures == SAFE_FAILURES:
-                self._events.append((SAFE_MODE, CRITICAL, 0, {}))
+                self.evidence.tell([(SAFE_MODE, CRITICAL, 0, {})])
         else:
             self._join_street()
         loop.link = self.link
@@ -120,7 +124,7 @@ class LampNode:
             if safe and self.clock.uptime_ms() > SAFE_MS:
                 break
         self._keep()
-        self.outbox.save()
+        self._save()
         if not safe:
             self._note_good()  # whoever asks for a restart has been answered
         self._journal.save(self._folder, self._when())
@@ -130,11 +134,13 @@ class LampNode:
     def _serve(self, safe):
         now_ms = self.clock.uptime_ms()
         if self.link.waiting:
-            if self._exchange:
-                self._exchange.attend()
+            if self.talk:
+                self.talk.attend()
             else:
                 self.link.receive(0)  # nothing is obeyed before the hello
         self._keep_all()
+        if self._saves and self.loop.is_steady:
+            self._save()
         if now_ms >= self._quarter_ms and not safe:
             self._take_quarter()
         if now_ms >= self._try_ms:
@@ -142,9 +148,13 @@ class LampNode:
         if now_ms >= GOOD_MS and not safe:
             self._note_good()
         if self.loop.is_steady:
-            self.counters.reserve_ahead(SEQS_AHEAD)
+            self.counters.reserve_ahead(min(SEQS_AHEAD, self.settings["seq_block"] // 2))
             self._journal.save(self._folder, self._when())
             gc.collect()
+
+    def _save(self):
+        self.outbox.save()
+        self._saves = False
 
     def _note_good(self):
         """This start has not failed."""
@@ -184,8 +194,9 @@ class LampNode:
             elif self.pace.level >= config.TRIAL_SILENCES:
                 self._roll_back()
                 self._restarts = True
-        self._wait_steady()
-        self.outbox.save()
+        self._saves = True
+        if self._wait_steady():
+            self._save()
         self._try_ms = self.clock.uptime_ms() + 1000 * self.pace.wait_s(self._hal.random)
 
     def _wants_hello(self):
@@ -194,7 +205,7 @@ class LampNode:
     def _next_ms(self, safe):
         """When the program has something to do by itself."""
         soonest = SAFE_MS + 1 if safe else self._quarter_ms
-        if self.changes.waiting or self._events:
+        if self.evidence.waits:
             soonest = min(soonest, self.clock.uptime_ms() + 1000)
         if self._event_waits or self._wants_hello():
             soonest = min(soonest, self._try_ms)
@@ -219,16 +230,23 @@ class LampNode:
             journal.note("removed", self.outbox.stale, "records of an earlier life")
         journal.boot = counters.boot_count
         self._cause = self._hal.reset_cause()
-        journal.keep("boot", self._life(), counters.next_seq, counters.next_index, hal.CAUSES[self._cause])
+        journal.keep("boot", self.evidence.life(), counters.next_seq, counters.next_index, hal.CAUSES[self._cause])
         self._event_waits = self.outbox.next_event() is not None
         newest = self.outbox.newest()
         last_s = self.register.open(newest[-1] if newest else b"", is_new_life)
         if newest and not newest[1]:
             last_s = max(last_s, newest[0])
+        self.boot = counters.boot_count
         self.loop.on_look = self._look  # what it judges and counts goes on from what was kept
-        self._events += self.faults.start(self.clock.uptime(), self._cause == hal.POWER_ON, None)
+        held = flash.load(self._folder + "/held")  # what was shown after the error that ended the boot before
+        if isinstance(held, list) and held:
+            self.evidence.append(held)
+            if not held[-1][1]:
+                last_s = max(last_s, held[-1][0])
+            flash.remove(self._folder + "/held")
+        self.evidence.tell(self.faults.start(self.clock.uptime(), self._cause == hal.POWER_ON, None))
         if last_s and self._cause == hal.POWER_ON:  # what it has shown since the last that is known was nobody's light
-            self._append([[last_s, 0, {LEVEL: 0, CAUSE: BY_FAULT}, b""]])
+            self.evidence.append([[last_s, 0, {LEVEL: 0, CAUSE: BY_FAULT}, b""]])
         return max(0, counters.boot_count - 1 - (good if isinstance(good, int) else 0))
 
     def _keep_all(self):
@@ -237,70 +255,34 @@ class LampNode:
             self._keep()
             if self.faults.dirty:  # after the events that tell of it: rather told twice than never
                 self.register.keep()
+            self.register.keep_burnt()
 
     def _keep(self):
         """Level changes and events, now: a reset may come."""
-        if not (self.changes.waiting or self._events):
-            return
-        if self.changes.dropped:
-            self._journal.note("level changes lost:", self.changes.dropped)
-            self.changes.dropped = 0
-        items = self.changes.take(self.clock, self.counters.boot_count)
-        utc_s = self.clock.utc()
-        boot = self.counters.boot_count if utc_s is None else 0
-        for code, severity, state, evidence in self._events:
-            now_s = self.clock.uptime() if utc_s is None else utc_s
-            items.append([now_s, boot, evidence, code, severity, state, b""])
-        if self._events and not self._event_waits:  # what befalls one lamp may have befallen its street
+        if self.evidence.keep() and not self._event_waits:  # what befalls one lamp may have befallen its street
             self._event_waits = True
             spread_ms = 1000 * self.settings["spread_s"] // EVENT_SPREAD
             self._try_ms = max(self._try_ms, self.clock.uptime_ms() + self._random(spread_ms))
-        self._events = []
-        self._append(items)
 
     def _take_quarter(self):
-        """The record of a quarter of an hour, among those that wait for the next report."""
         self._wait_steady()
-        utc_s = self.clock.utc()
-        if utc_s is None:
-            self.register.take(self.clock.uptime(), self.counters.boot_count)
-        else:
-            self.register.take((utc_s + 30) // 60 * 60, 0)
-        if self.register.is_full:
-            self._move_quarters()
+        self.evidence.take_quarter()
         self._quarter_ms = self._next_quarter_ms()
 
     def _move_quarters(self):
-        """The records of quarters of an hour get their numbers, in a row, and go into the outbox."""
         if self.register.waiting:
             self._wait_steady()
-            self._append(self.register.waiting)
-            self.register.moved()
+            self.evidence.move_quarters()
 
-    def _append(self, items):
-        """Keep items: on flash, in runs that a segment holds, each whole or not at all."""
-        for at in range(0, len(items), APPENDED):
-            some = items[at : at + APPENDED]
-            dropped = self.outbox.dropped
-            index = self.counters.take_index(len(some))
-            self.outbox.append(index, *some)
-            for item in some:
-                if len(item) == EVENT:
-                    self._journal.keep("event", self._life(), index, item[3], item[5])
-                elif CAUSE in item[2]:
-                    self._journal.line("changed", self._life(), index)
-                else:
-                    self._journal.line("taken", self._life(), index, item[0])
-                index += 1
-            if self.outbox.dropped > dropped:
-                self._journal.note("outbox full: dropped", self.outbox.dropped - dropped, "records")
-            self.loop.breathe()
-
-    def _wait_steady(self):
-        """Until the light is steady: a write stalls the loop for as long as the flash takes to erase."""
-        end_ms = self.clock.uptime_ms() + STEADY_WAIT_MS
+    def _wait_steady(self, most_ms=STEADY_WAIT_MS):
+        """Until the light is steady: a write stalls the loop for as long as the flash takes to erase. False: it is not,
+        and a frame for this node has come, which may be an emergency."""
+        end_ms = self.clock.uptime_ms() + most_ms
         while not self.loop.is_steady and self.clock.uptime_ms() < end_ms:
-            self.loop.sleep_ms(STEADY_STEP_MS)
+            if self.link.waiting:
+                return False
+            self.loop.rest(STEADY_STEP_MS)
+        return True
 
     # What the loop tells.
 
@@ -308,13 +290,22 @@ class LampNode:
         """After each look at light and meter."""
         lamp, faults = self.lamp, self.faults
         self.register.look(now_ms, self.loop.lux)
-        self._events += faults.look(now_ms // 1000, self.parts, lamp)
-        del self._events[MAX_EVENTS:]
-        self.loop.wants_program = bool(self._events)
+        self.evidence.tell(faults.look(now_ms // 1000, self.parts, lamp))
+        self.loop.wants_program = bool(self.evidence.events)
         self._measure(now_ms)
         lamp.heat_cap = faults.heat_cap
-        if self.settings["burn_h"] > self.register.hours:
+        if self._burns():
             lamp.burn_until_s = (now_ms + BURN_MS) // 1000
+
+    def _burns(self):
+        """Whether the commissioning burn goes on. That it is over is kept apart from what the register may lose."""
+        wanted_h, register = self.settings["burn_h"], self.register
+        if wanted_h <= register.burnt_h:
+            return False
+        if wanted_h > register.hours:
+            return True
+        register.burnt_h = wanted_h
+        return False
 
     def _measure(self, now_ms):
         """Does the meter agree with the level? Twice in a row it has to say otherwise."""
@@ -350,13 +341,13 @@ class LampNode:
         self.loop.street = self._street
 
     def _open_exchange(self):
-        if not self._exchange:
+        if not self.talk:
             from kerbwire.node_end import NodeEnd
 
             counters, me = self.counters, self.identity
             instance = self.outbox.told[0] if self.outbox.told else bytes(8)
             self._end = NodeEnd(me.node, me, counters.life, counters.take_seq, instance)
-            self._exchange = Talk(
+            self.talk = Talk(
                 self.loop,
                 end=self._end,
                 link=self.link,
@@ -369,7 +360,7 @@ class LampNode:
                 make_hello=self._make_hello,
                 obey=self._obey,
             )
-        return self._exchange
+        return self.talk
 
     def _make_hello(self, challenge):
         from kerbnode import __version__
@@ -383,7 +374,7 @@ class LampNode:
             bundle=flash.digest("/bundle.json")[:8],
             reset_cause=self._cause,
             boot_count=self.counters.boot_count,
-            config_hash=_digest(self.settings),
+            config_hash=lampsettings.digest(self.settings),
             next_index=self.counters.next_index,
             gaps=list(self.counters.gaps),
             challenge=challenge,
@@ -392,68 +383,36 @@ class LampNode:
     def _tell_log(self):
         """What the boot before this one left behind travels with its hello: its last lines, a crash among them."""
         from kerbnode import log
+        from kerbwire import controls
 
         boot = self.counters.boot_count - 1
         for number, data in log.pieces(self._folder, boot, 0, controls.MAX_LOG)[-2:]:
-            self._exchange.tell_once("log", controls.Log(boot, number, data))
+            self.talk.tell_once("log", controls.Log(boot, number, data))
 
     def _obey(self, message, waited_s, order):
-        from kerbnode import orders
+        """Act on what was asked. Its number is on flash before: that waits for a ramp, but not for long, and an
+        emergency for nothing."""
+        from kerbnode.lamporders import LampOrders
 
-        lamp = self.lamp
-        now_s = self.clock.uptime()
-
-        def dim(level, fade_s, hold_s):
-            if not lamp.command(message.priority, order, message.ident, level, now_s + hold_s):
-                return controls.SUPERSEDED, None
-            self.loop.changed()
-            return controls.APPLIED, None
-
-        def release():
-            if not lamp.holders.release(message.priority, order):
-                return controls.SUPERSEDED, None
-            self.loop.changed()
-            return controls.APPLIED, None
-
-        def restart():
-            self._restarts = True
-            return controls.APPLIED, None
-
-        def identify(seconds):
-            self.loop.blink_until_ms = self.clock.uptime_ms() + 1000 * seconds
-            self.loop.changed()
-            return controls.APPLIED, None
-
-        def sample():
-            self._take_quarter()
-            self._move_quarters()
-            index = self.counters.next_index - 1
-            self._exchange.reports(1)
-            return controls.APPLIED, index
-
-        def resend(first, count):
-            held = self.outbox.resend(first, count)
-            self.outbox.save()
-            self._exchange.reports(1)
-            return controls.APPLIED, held
-
-        do = {
-            controls.DIM: dim,
-            controls.RELEASE: release,
-            controls.RESTART: restart,
-            controls.IDENTIFY: identify,
-            controls.SAMPLE: sample,
-            controls.RESEND: resend,
-            controls.SEND_LOG: lambda *what: orders.send_log(self._folder, self._exchange.tell_once, *what),
-        }
+        if message.KIND != COMMAND or message.priority != EMERGENCY:
+            self._wait_steady(ORDER_WAIT_MS)
         version = self._slots.version
-        self._wait_steady()
-        result = orders.Orders(self._folder, self._slots, self._settings_of, do, _digest).take(
-            message, self.clock.utc(), waited_s
-        )
+        result = LampOrders(self, message, order).take(self._folder, self._slots, self._settings_of, waited_s)
         if self._slots.version != version:  # the new settings are tried by the start that comes now
             self._restarts = True
         return result
+
+    def restart(self):
+        """Reset as soon as what is under way is done."""
+        self._restarts = True
+
+    def record(self):
+        """Take a record now and report it. Returns its number."""
+        self._take_quarter()
+        self._move_quarters()
+        index = self.counters.next_index - 1
+        self.talk.reports(1)
+        return index
 
     def _roll_back(self):
         self._journal.note("settings on trial given up: version", self._slots.version)
@@ -481,10 +440,3 @@ class LampNode:
     def _when(self):
         utc_s = self.clock.utc()
         return "+%d" % self.clock.uptime() if utc_s is None else utc_s
-
-    def _life(self):
-        return "".join(["%02x" % byte for byte in self.counters.life])
-
-
-def _digest(settings):
-    return config.digest(settings, lampsettings.ROWS)

@@ -1,5 +1,7 @@
 """Settings of a lamp: rows as of kerbnode.config, with numbers of their own on the wire. firmware/SETTINGS.md."""
 
+from kerbnode import config
+
 UNKNOWN_PLACE = 2000000  # of latitude and longitude: beyond every place
 
 ROWS = (  # name, default, lowest, highest. A row keeps its place for ever.
@@ -35,3 +37,8 @@ ROWS = (  # name, default, lowest, highest. A row keeps its place for ever.
     ("burn_h", 0, 0, 1000),
     ("ahead", 2, 1, 2),
 )
+
+
+def digest(settings):
+    """What a configuration is known by: of all settings in effect."""
+    return config.digest(settings, ROWS)

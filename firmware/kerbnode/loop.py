@@ -7,6 +7,7 @@ each `look_s`; night or day each minute.
 """
 
 from kerbnode.lamp import MINUTE_S, TICK_MS
+from kerbwire.channels import BY_FAULT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 POLLS_OF_A_LOOK = 3  # light and meter answer within so many polls; memory banks of a DALI driver take some seconds
 POLL_MS = 100
 AFTER_STEP_MS = 400  # after a ramp: the light sensor has integrated, and the step in the light teaches the lamp's own
+FADE_STEP_MS = 60000  # of a long fade the log has a step a minute
 BLINK_MS = 500
 BLINK_LEVEL = 30  # never dark: people are below
 FEEDS = 2  # so often the watchdog is fed in the time that it waits
@@ -57,6 +59,7 @@ class Loop:
         self._feed_ms = 0
         self._program_ms = 0
         self._cause = 0
+        self._logged_ms = 0  # of a fade
 
     def listen(self, bell):
         """Wait on this bell from now on; the presence sensor rings it, where it can."""
@@ -105,8 +108,9 @@ class Loop:
 
     @property
     def is_steady(self):
-        """No ramp is under way: the flash may stall the loop."""
-        return self._lamp.ramp.level == self._lamp.ramp.target
+        """No ramp is under way that anybody sees: the flash may stall the loop."""
+        ramp = self._lamp.ramp
+        return ramp.level == ramp.target or ramp.is_slow
 
     def changed(self):
         """Something was heard: let the control look at it at once."""
@@ -206,6 +210,11 @@ class Loop:
         changes.show(level, now_ms)
         if level == ramp.target:
             changes.settle(level, lamp.cause, now_ms)
+        elif ramp.target != before or not ramp.fade_ms:
+            self._logged_ms = now_ms
+        elif now_ms - self._logged_ms >= FADE_STEP_MS:  # a step for an hour's fade would be in the wrong half hour
+            self._logged_ms = now_ms
+            changes.settle(level, lamp.cause, now_ms)
         if active and self.street:
             self.street.seen(now_ms, seen_ms)
         due_ms = lamp.next_ms(now_ms)
@@ -216,7 +225,8 @@ class Loop:
         self._next_tick_ms = -(-due_ms // TICK_MS) * TICK_MS
 
     def _shine(self, now_ms):
-        """Safe mode: full light unless the photocell sees day."""
+        """Safe mode: full light unless the photocell sees day. It is evidence as any other light."""
         level = self._lamp.ramp.jump(0 if self._lamp.cell.is_dark is False else 100)
         self._parts.show(level, now_ms)  # as the ramp's: what the photocell sees of its own lamp is taken off
+        self._changes.jump(level, BY_FAULT, now_ms)
         self._next_tick_ms = now_ms + SAFE_TICK_MS

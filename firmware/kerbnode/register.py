@@ -31,11 +31,14 @@ class Register:
         self._lit_at_ms = None
         self._lux = None
         self._last_s = 0
+        self.burnt_h = self._kept_burnt_h = 0  # of the commissioning burn that is over
         self.waiting = []
 
     def open(self, newest, is_new_life=False):
         """Take up what is on flash. newest: the last member of the outbox's newest item. is_new_life: records dated by
         a boot of the life before it cannot be told. Returns the UTC second of the last record, or 0."""
+        burnt_h = flash.load(self._path + ".burnt")
+        self.burnt_h = self._kept_burnt_h = burnt_h if isinstance(burnt_h, int) else 0
         kept = flash.load(self._path)
         if not isinstance(kept, dict) or sorted(kept) != [0, 1, 2, 3, 4, 5]:
             return 0
@@ -59,6 +62,12 @@ class Register:
             self._lit_ms += now_ms - self._lit_at_ms
         self._lit_at_ms = now_ms
         self._lux = lux
+
+    def keep_burnt(self):
+        """That the commissioning burn is over, in a file of its own, which is written once."""
+        if self.burnt_h != self._kept_burnt_h:
+            flash.replace(self._path + ".burnt", self.burnt_h)
+            self._kept_burnt_h = self.burnt_h
 
     @property
     def hours(self):

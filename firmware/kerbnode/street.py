@@ -13,7 +13,7 @@ from kerbwire import frame as frames
 from kerbwire.errors import WireError
 from kerbwire.group import RAISE, GroupKey, Receiver
 from kerbwire.messages import BRIGHTEN, WAVE
-from kerbwire.waves import EVERYONE
+from kerbwire.waves import EVERYONE, MAX_SCOPE
 
 _SECRET, _EPOCH, _MEMBER, _SCOPE, _BELOW, _ABOVE, _LIFE = 1, 2, 3, 4, 5, 6, 7
 
@@ -108,10 +108,16 @@ def join(path, fields, life):
 
 
 def _is_whole(fields):
-    if not isinstance(fields, dict) or sorted(fields)[:6] != [1, 2, 3, 4, 5, 6]:
+    if not isinstance(fields, dict) or not all(key in fields for key in range(_SECRET, _ABOVE + 1)):
         return False
     if not isinstance(fields[_SECRET], bytes) or len(fields[_SECRET]) != 16:
         return False
-    if not all(isinstance(fields[key], int) for key in (_EPOCH, _MEMBER, _SCOPE)):
+    if not (_is_number(fields[_EPOCH], 0, 3) and _is_number(fields[_SCOPE], 0, MAX_SCOPE)):
         return False
-    return all(isinstance(fields[key], list) for key in (_BELOW, _ABOVE))
+    if not (isinstance(fields[_BELOW], list) and isinstance(fields[_ABOVE], list)):
+        return False
+    return all(_is_number(member, 1, frames.MAX_NODE) for member in [fields[_MEMBER]] + fields[_BELOW] + fields[_ABOVE])
+
+
+def _is_number(value, low, high):
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high

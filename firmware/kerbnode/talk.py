@@ -5,6 +5,7 @@ from kerbnode.outbox import Outbox
 from kerbwire import cbor, columns, messages
 from kerbwire import session as sessions
 from kerbwire.channels import CAUSE
+from kerbwire.commands import EMERGENCY
 from kerbwire.errors import WireError
 
 MAX_RUN = 32  # items of one report, in memory at once: what an hour of a street with 15 passages changes
@@ -71,6 +72,12 @@ class Talk(Exchange):
     def __init__(self, loop, **handed):
         super().__init__(hal=loop, **handed)
         self._breathe = loop.breathe
+
+    def _transact(self, event=None):
+        """An emergency waits for no more than the frame under way."""
+        if any(order[0].KIND == messages.COMMAND and order[0].priority == EMERGENCY for order in self._orders):
+            self.orders()
+        return super()._transact(event)
 
     def waited(self):
         """The time after a silent exchange is over."""

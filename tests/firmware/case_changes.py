@@ -13,6 +13,7 @@ class Night:
 
     def __init__(self):
         self.changes, self.ramp, self.now_ms = Changes(), Ramp(UP_MS, DOWN_MS), 7300
+        self.ramp.jump(0)
         self.changes.start(0, BY_SCHEDULE, self.now_ms)
         self.lamp_sum = 0
         self._cause = BY_SCHEDULE

@@ -48,6 +48,24 @@ def test_a_command_ends_at_its_expiry_and_the_table_goes_on():
     assert (night.after(1), night.lamp.state) == (FLOOR, IDLE)
 
 
+def test_a_command_fades_to_its_level_in_the_time_that_it_says_and_what_follows_does_not():
+    night = Night()
+    night.after(60)
+    lamp = night.lamp
+    lamp.command(commands.OPERATOR, 1, 11, 100, 1000, 300)
+    shown = [(night.after(60), lamp.ramp.level, lamp.ramp.is_slow)[1:] for _ in range(5)]
+    assert shown == [(36, True), (52, True), (68, True), (84, True), (100, True)], shown
+    lamp.command(commands.OPERATOR, 2, 12, 20, 1000)
+    assert night.after(1) == 20 and not lamp.ramp.is_slow
+    assert lamp.ramp.level == 88  # eight seconds from full to nothing
+    night.after(10)
+    lamp.command(commands.OPERATOR, 3, 13, 60, 1000, 4)
+    night.after(1)
+    lamp.command(commands.EMERGENCY, 4, 14, 100, 1000)  # it does not wait for the end of a fade
+    night.after(1)
+    assert lamp.ramp.toward(100, 1000 * night.now_s + 500) == 100
+
+
 def test_the_higher_class_holds_and_when_it_ends_the_lower_one_does():
     night = Night()
     night.lamp.command(commands.SCHEDULE, 1, 1, 45, 300)

@@ -1,6 +1,6 @@
 """A shared link: turns, other nodes' frames, and bounded queues."""
 
-from kerbnode.link.shared import MAX_FRAMES, Shared
+from kerbnode.link.shared import MAX_FRAMES, USEFUL_MS, Shared
 from kerbwire import frame as frames
 from kerbwire import line
 
@@ -110,6 +110,23 @@ def test_a_wait_ends_with_a_frame_or_with_its_time():
 
     loop.then = arrive
     assert link.receive(500) == frame_of(frames.DOWN, NODE)
+
+
+def test_a_wave_that_is_no_use_any_more_is_not_told():
+    wire, loop, link, _ = make()
+    link.send(b"\xaa" * 5, True)
+    link.send(b"\x01" * 5)
+    for _ in range(USEFUL_MS // 4 + 1):  # somebody else speaks all the time
+        loop.now += 5
+        wire.incoming += b"\x00"
+        link.turn()
+    while link.speaks:
+        loop.now += link.turn() or 0
+    assert link.stale == 1 and line.Reader().feed(wire.sent[0]) == [b"\x01" * 5] and len(wire.sent) == 1
+    link.send(b"\xaa" * 5, True)
+    while link.speaks:
+        loop.now += link.turn() or 0
+    assert link.stale == 1 and len(wire.sent) == 2
 
 
 def test_queues_are_bounded_and_what_is_first_stays():

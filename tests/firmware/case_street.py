@@ -89,7 +89,13 @@ def test_a_member_number_belongs_to_the_life_that_first_used_it():
 def test_a_damaged_file_is_no_street():
     path = os.getenv("KERB_TMP") + "/street.cbor"
     for data in (b"", b"\xff", cbor.encode({1: b"short", 2: 0, 3: 5, 4: 7, 5: [], 6: []}), cbor.encode([1]),
-                 cbor.encode({1: SECRET, 2: 0, 3: b"5", 4: 7, 5: [], 6: []})):  # fmt: skip
+                 cbor.encode({1: SECRET, 2: 0, 3: b"5", 4: 7, 5: [], 6: []}),
+                 cbor.encode({1: SECRET, 2: 4, 3: 5, 4: 7, 5: [], 6: []}),
+                 cbor.encode({1: SECRET, 2: 0, 3: 0, 4: 7, 5: [], 6: []}),
+                 cbor.encode({1: SECRET, 2: 0, 3: 5, 4: 70000, 5: [], 6: []}),
+                 cbor.encode({1: SECRET, 2: 0, 3: 5, 4: 7, 5: [b"4"], 6: []}),
+                 cbor.encode({1: SECRET, 2: 0, 3: 5, 4: 7, 5: [], 6: [True]}),
+                 cbor.encode({1: SECRET, 2: 0, 3: 5, 4: 7, 5: []})):  # fmt: skip
         with open(path, "wb") as file:
             file.write(data)
         assert streets.read(path) is None, data

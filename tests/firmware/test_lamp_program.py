@@ -7,19 +7,23 @@ from typing import Any
 
 import pytest
 
-from kerbnode import lampsettings
+from kerbnode import lampapp, lampsettings
 from kerbnode.lampnode import SAFE_FAILURES
 from kerbnode.slots import Slots
-from kerbtools.bench.native import NativeGateway, NativeLamp
+from kerbtools.bench.native import SENSORS, NativeGateway, NativeLamp, power_mw
 from kerbtools.emulator.ether import Ether
 from kerbtools.emulator.street_scene import ColumnScene
 from kerbtools.emulator.world import START_UTC, World
-from kerbwire.controls import APPLIED, DIM, OPERATOR, RESTART, SAMPLE, Command, Result
+from kerbwire.channels import BY_COMMAND, BY_FAULT, CAUSE, LEVEL
+from kerbwire.controls import APPLIED, DIM, EMERGENCY, OPERATOR, RESTART, SAMPLE, Command, Result
+from kerbwire.messages import Report
 
 NODE, SECRET = 801, bytes(16)
 LOOK_S = 2
 CONFIG = f'"look_s": {LOOK_S}, "spread_s": 5'
 TICK_LATE_MS = 50
+SOFT = 3  # of kerbnode.hal: a reset that is no power-on
+BOARD = {"sensors": SENSORS}
 
 
 @pytest.fixture
@@ -135,27 +139,165 @@ def test_in_safe_mode_a_photocell_that_sees_the_own_lamp_does_not_put_it_out(wor
         world.advance(4, timeout_s=30)
         lamp.stop()
     lamp = lamp_of(world, ether, tmp_path)
-    parts = lamp.parts
-    parts.lux = lambda: 85 if parts.shown and parts.shown[-1][1] == 100 else 17  # type: ignore[method-assign]
+    shown = lamp.luminaire.shown
+    lamp.hal.lux = lambda: 85 if lamp.luminaire.percent == 100 else 17
     world.advance(1200, timeout_s=30)  # a program that does not rest would not come so far
     assert any("safe mode" in text for _, text in lamp.lines)
-    assert parts.shown[-1][1] == 100 and dark_s(parts.shown) <= LOOK_S, parts.shown
+    assert lamp.luminaire.percent == 100 and dark_s(shown) <= LOOK_S, shown
 
 
 def test_a_start_beside_its_own_light_without_a_clock_is_dark_for_no_longer_than_a_look(
     world: World, tmp_path: Path
 ) -> None:
     lamp = lamp_of(world, Ether(world), tmp_path)
-    parts = lamp.parts
-    parts.lux = lambda: 85 * (parts.shown[-1][1] if parts.shown else 100) // 100  # type: ignore[method-assign]
+    shown = lamp.luminaire.shown
+    lamp.hal.lux = lambda: 85 * lamp.luminaire.percent // 100
     world.advance(300, timeout_s=30)
-    assert parts.shown[-1][1] and dark_s(parts.shown) <= LOOK_S, parts.shown
+    assert lamp.luminaire.percent and dark_s(shown) <= LOOK_S, shown
     assert lamp.node.lamp.cell.is_dark and 80 <= lamp.node.lamp.cell.own_lux <= 90
 
 
 def dark_s(shown: list[tuple[int, int]]) -> float:
     """Seconds at level 0. shown: (virtual us, percent) of each change."""
     return sum((after - at) / 1e6 for (at, percent), (after, _) in itertools.pairwise(shown) if not percent)
+
+
+def test_an_emergency_waits_neither_for_a_ramp_nor_for_what_is_to_be_reported(world: World, tmp_path: Path) -> None:
+    """A ramp of a minute is under way, and a report waits for an answer that does not come."""
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    lamp = lamp_of(world, ether, tmp_path, more=', "ramp_down_ms": 60000, "ack_timeout_ms": 1000')
+    world.advance(30, timeout_s=30)
+    for ident, level in ((8, 100), (9, 20)):
+        gateway.tell(NODE, order(world, ident, DIM, level, 0, 3600)(last_seq(lamp)))
+        world.advance(3, timeout_s=30)
+    assert not lamp.node.loop.is_steady
+    until_s = world.start_utc + 86400
+    gateway.tell(NODE, Command(last_seq(lamp), 10, DIM, [100, 0, 60], until_s, 86400, EMERGENCY))
+    world.advance(0.7, timeout_s=30)  # the frame's time on the line, a tick, and the ramp up
+    assert lamp.luminaire.percent == 100 and (10, APPLIED) in results(gateway)
+    gateway.deaf = True
+    lamp.node._report_ms = 0  # what waits is due now
+    lamp.node._take_quarter()
+    world.advance(0.5, timeout_s=30)
+    at_s = world.now()
+    gateway.tell(NODE, Command(last_seq(lamp), 11, DIM, [35, 0, 3600], until_s, 86400, EMERGENCY))
+    while lamp.node.lamp.target != 35 and world.now() < at_s + 10:
+        world.advance(0.1, timeout_s=30)
+    assert world.now() - at_s <= 2.5 and lamp.failure is None  # two tries of a report, and no more of them
+
+
+def last_seq(lamp: NativeLamp) -> int:
+    return [int(words[2]) for words in (text.split() for _, text in lamp.lines) if words[0] == "sent"][-1]
+
+
+def test_a_long_fade_is_in_the_log_a_step_a_minute(world: World, tmp_path: Path) -> None:
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    lamp = lamp_of(world, ether, tmp_path)
+    world.advance(30, timeout_s=30)
+    began_mws, at_s = lamp.luminaire.settle(), int(world.now())
+    gateway.tell(NODE, order(world, 8, DIM, 100, 600, 7200)(last_seq(lamp)))
+    world.advance(900, timeout_s=30)
+    used_mws = lamp.luminaire.settle() - began_mws
+    gateway.tell(NODE, order(world, 9, SAMPLE)(last_seq(lamp)))
+    world.advance(5, timeout_s=30)
+    steps = [(at_s, 20)]
+    for message in gateway.heard[NODE]:
+        if isinstance(message, Report):
+            steps += [
+                (item.time, item.values[LEVEL]) for item in message.records if CAUSE in item.values and item.time > at_s
+            ]
+    assert len(steps) >= 10, steps
+    ends = [at for at, _ in steps[1:]] + [at_s + 900]
+    logged_mws = sum(power_mw(level) * (end - at) for (at, level), end in zip(steps, ends, strict=True))
+    assert abs(logged_mws - used_mws) < 0.01 * used_mws, (logged_mws, used_mws)
+
+
+def test_light_of_safe_mode_is_in_the_log(world: World, tmp_path: Path) -> None:
+    ether = Ether(world)
+    NativeGateway(world, ether, {NODE: SECRET})
+    for _ in range(SAFE_FAILURES):
+        lamp = lamp_of(world, ether, tmp_path)
+        world.advance(4, timeout_s=30)
+        lamp.stop()
+    lamp = lamp_of(world, ether, tmp_path)
+    world.advance(600, timeout_s=30)
+    dawn = world.now()
+    lamp.hal.lux = lambda: 9000
+    world.advance(600, timeout_s=30)
+    at_s, boot, values = lamp.node.outbox.newest()[:3]  # on flash, for a start that reports
+    assert values == {LEVEL: 0, CAUSE: BY_FAULT} and not boot and abs(at_s - dawn - 61) < 5, (dawn, at_s, values)
+
+
+def test_light_after_an_error_is_in_the_log_of_the_start_that_follows(world: World, tmp_path: Path) -> None:
+    """What was not on flash yet when the error came is, too."""
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    lamp = lamp_of(world, ether, tmp_path)
+    world.advance(60, timeout_s=30)
+    lamp.stop()
+    node, hal = lamp.node, Ticks(lamp.hal)
+    node.clock._ticks_ms = hal.ticks_ms
+    node.changes.jump(55, BY_COMMAND, node.clock.uptime_ms())  # in memory alone
+    lampapp._hold(hal, BOARD, (node.changes, node.clock, node.boot), str(tmp_path / str(NODE)))
+    lamp = lamp_of(world, ether, tmp_path)
+    lamp.hal.cause = SOFT
+    world.advance(3700, timeout_s=30)
+    assert lamp.failure is None
+    found = [
+        (item.values[LEVEL], item.values[CAUSE]) for message in gateway.heard[NODE] if isinstance(message, Report)
+        for item in message.records if CAUSE in item.values and message.boot is None
+    ]  # fmt: skip
+    assert (55, BY_COMMAND) in found and found[found.index((55, BY_COMMAND)) + 1] == (100, BY_FAULT), found
+    assert not (tmp_path / str(NODE) / "held").exists()
+
+
+class Ticks:
+    """The board of a node that has failed: its time goes on by what is waited for."""
+
+    def __init__(self, hal: Any) -> None:
+        self._ms = hal.ticks_ms()
+        self.machine, self.scene, self.luminaire, self.lux = hal.machine, hal.scene, hal.luminaire, hal.lux
+        self.world, self.chip_celsius = hal.world, hal.chip_celsius
+
+    def ticks_ms(self) -> int:
+        return self._ms
+
+    def sleep_ms(self, ms: int) -> None:
+        self._ms += ms
+
+    def start_watchdog(self) -> None:
+        """It bites nobody here."""
+
+    def feed(self) -> None:
+        """Likewise."""
+
+
+def test_the_smallest_block_of_numbers_is_not_a_flash_write_a_frame(world: World, tmp_path: Path) -> None:
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    lamp = lamp_of(world, ether, tmp_path, more=', "seq_block": 16')
+    world.advance(60, timeout_s=30)
+    before, first = lamp.node.counters.generation, last_seq(lamp)
+    for ident in range(20, 60):
+        gateway.tell(NODE, order(world, ident, DIM, ident, 0, 60)(last_seq(lamp)))
+        world.advance(2, timeout_s=30)
+    assert last_seq(lamp) - first >= 40
+    assert lamp.node.counters.generation - before <= (last_seq(lamp) - first) // 8 + 3
+
+
+def test_a_burn_does_not_begin_again_where_the_register_is_lost(tmp_path: Path) -> None:
+    with World(seed=4, start_utc=START_UTC + 10 * 3600, paused=True) as world:
+        ether = Ether(world)
+        first = lamp_of(world, ether, tmp_path, more=', "burn_h": 1')
+        world.advance(3900, timeout_s=30)
+        assert first.luminaire.percent == 0
+        first.stop()
+        (tmp_path / str(NODE) / "lamp").unlink()
+        second = lamp_of(world, ether, tmp_path, more=', "burn_h": 1')
+        world.advance(600, timeout_s=30)
+        assert second.luminaire.percent == 0 and second.node.register.hours == 0
 
 
 def test_a_burn_that_is_over_does_not_come_back_with_a_start(tmp_path: Path) -> None:
@@ -169,4 +311,4 @@ def test_a_burn_that_is_over_does_not_come_back_with_a_start(tmp_path: Path) -> 
         first.stop()
         second = lamp_of(world, ether, tmp_path, more=', "burn_h": 1')
         world.advance(60, timeout_s=30)
-        assert [percent for _, percent in second.parts.shown] == [0]
+        assert [percent for _, percent in second.luminaire.shown] == [0]

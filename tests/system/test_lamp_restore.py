@@ -58,7 +58,7 @@ def test_a_street_comes_back_within_its_window(world: World, tmp_path: Path) -> 
     assert hellos == LAMPS and gateway.refused == 0
     for lamp in lamps:
         obeyed[lamp] = sum(line.startswith("obeyed") for _, line in lamp.lines)
-        assert lamp.failure is None and lamp.parts.power_mw > 1000  # and it is night: all of them shine
+        assert lamp.failure is None and lamp.luminaire.percent  # and it is night: all of them shine
     assert not any(obeyed.values())
     # With its echo it is taken, by the one that it is for.
     gateway.ask(801, lambda echo: Command(echo, 8, DIM, [40, 0, 3600], world.start_utc + 86400, 86400, OPERATOR))
@@ -79,7 +79,7 @@ def test_a_gateway_that_is_silent_for_hours_costs_no_record_and_no_light(world: 
     world.advance(1200, timeout_s=60)
     gateway.deaf = True
     world.advance(2 * 3600, timeout_s=120)
-    assert lamp.parts.power_mw > 1000  # it is night still
+    assert lamp.luminaire.percent  # it is night still
     world.advance(6 * 3600, timeout_s=120)
     assert lamp.failure is None
     silent = sum(line.startswith("sent") and at_s > 1300 for at_s, line in lamp.lines)

@@ -6,7 +6,7 @@ note "Designing the VEML7700 into an application" has the polynomial.
 
 from kerbwire.channels import FAULT, SILENT, WRONG_PART
 
-PERIOD_MS = 1000
+PERIOD_MS = 200  # each look sees the light of its own moment: that of the level before would teach a wrong own light
 IDENTITY = 0x81  # low byte of register 7; the high byte tells the address
 _CONF, _ALS, _ID = 0, 4, 7
 _SETTINGS = b"\x00\x10"  # gain 1/8, 100 ms, on
@@ -26,7 +26,7 @@ class Driver:
         self.reason = self.raw = 0
 
     def poll(self, now_ms):
-        """Read it once a second; one that lost its settings is told them again."""
+        """Read it where the last reading is so old; one that lost its settings is told them again."""
         if self._next_ms is not None and now_ms < self._next_ms:
             return
         self._next_ms = now_ms + PERIOD_MS

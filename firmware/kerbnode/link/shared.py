@@ -14,6 +14,7 @@ MAX_FRAMES = 8  # that wait on either side: a command, its ack and a report, wit
 CHARACTER_BITS = 10
 SLOT_BITS = 200  # twenty characters: a modem's turn-round and the first byte that others hear
 GAP_SLOTS = 2
+USEFUL_MS = 5000  # of what is told first, a wave: a cyclist is at the next column by then, and seen there
 FEWEST_SLOTS = 8
 MAX_SLOTS = 64  # three hundred nodes that all want to speak find room in the tenth try
 
@@ -22,7 +23,7 @@ class Shared:
     """uart: as of link.serial. loop: ticks_ms, ticks_add, ticks_diff, and rest(ms), which a frame for this node ends.
 
     on_group(frame, header) hears group frames at once; frames of other nodes are passed over and counted. noise: as of
-    line.Reader. overheard, dropped, deferred: counts.
+    line.Reader. overheard, dropped, deferred, stale: counts.
     """
 
     def __init__(self, uart, loop, node, random, baud, on_group=None):
@@ -33,7 +34,7 @@ class Shared:
         self._slot_ms = SLOT_BITS * 1000 // baud + 1
         self._baud = baud
         self._reader = line.Reader()
-        self._out = []
+        self._out = []  # (ticks until which it is of use or None, bytes)
         self._in = []
         self._busy_ticks = loop.ticks_ms()  # until then somebody spoke, we among them
         self._slots = FEWEST_SLOTS
@@ -42,6 +43,7 @@ class Shared:
         self.overheard = 0
         self.dropped = 0
         self.deferred = 0
+        self.stale = 0
 
     @property
     def noise(self):
@@ -58,11 +60,13 @@ class Shared:
         return bool(self._out)
 
     def send(self, frame, first=False):
-        """Queue a frame, before all that wait or behind them: it goes in a `turn`, soon where the line is quiet."""
+        """Queue a frame, before all that wait or behind them: it goes in a `turn`, soon where the line is quiet. One
+        that goes first and has not gone in USEFUL_MS is let go of."""
         if len(self._out) >= MAX_FRAMES:
             self._out.pop()
             self.dropped += 1
-        self._out.insert(0 if first else len(self._out), line.encode(frame))
+        until = self._loop.ticks_add(self._loop.ticks_ms(), USEFUL_MS) if first else None
+        self._out.insert(0 if first else len(self._out), (until, line.encode(frame)))
         self.turn()
 
     def receive(self, timeout_ms):
@@ -89,7 +93,10 @@ class Shared:
             left_ms = loop.ticks_diff(self._send_ticks, now)
             if left_ms > 0:
                 return left_ms
-            data = self._out.pop(0)
+            until, data = self._out.pop(0)
+            if until is not None and loop.ticks_diff(until, now) < 0:
+                self.stale += 1
+                continue
             self._uart.write(data)
             self._busy_ticks = loop.ticks_add(now, len(data) * CHARACTER_BITS * 1000 // self._baud + 1)
             self._send_ticks = None

@@ -1,13 +1,16 @@
 """Lamp nodes without boards: the firmware's own source on CPython, a thread each, in a World and on its Ether.
 
-No MicroPython, no flash image, no drivers: parts are read from the scene. So a street of hundreds fits one process.
+No MicroPython and no flash image. Presence and 0-10 V go by the firmware's own drivers over emulated pins, light and
+meter by drivers that read the scene. So a street of hundreds fits one process.
 """
 
 # pyright: basic
 # The firmware is MicroPython's, which carries no types.
 
 import random
+import sys
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from kerbtools.emulator.ether import Ether, Port
 from kerbtools.emulator.lamp_scene import LampScene
 from kerbtools.emulator.world import Interrupted, World
 from kerbwire import cbor, frame, line, messages, seal
-from kerbwire.channels import ENERGY, NOT_FITTED, POWER, SUPPLY
+from kerbwire.channels import FAULT, NOT_FITTED
 from kerbwire.errors import WireError
 from kerbwire.gateway_end import ACK_AGAIN, COMMIT, OPEN_LIFE, Lives
 from kerbwire.gateway_end import CHALLENGE as ASK
@@ -34,69 +37,120 @@ def power_mw(level: int) -> int:
     return round(FULL_MW * (DRIVER_SHARE + (1 - DRIVER_SHARE) * level / 100)) if level else STANDBY_MW
 
 
-class Parts:
-    """A lamp's parts as kerbnode.lampparts has them, read from the scene. shown: (us, level), each as it was shown.
+class _Pin:
+    """The output of the presence sensor."""
 
-    energy_mws: what the luminaire took, to the microsecond: the meter that a log is compared with.
-    """
+    def __init__(self, hal: "_Hal") -> None:
+        self._hal = hal
 
-    has_sensor, has_relay, is_closed, is_busy = True, False, True, False
-    celsius = NOT_FITTED
-    gear = status = 0
-    troubles = ()
+    def value(self) -> int:
+        return int(self._hal.scene.is_occupied(self._hal.world.now_us()))
 
-    def __init__(self, world: World, scene: LampScene) -> None:
-        self.ring: Callable[[], None] = lambda: None
+    def irq(self, handler: Callable[[Any], None], trigger: int) -> None:
+        self._hal.on_edge = lambda: handler(self)
+
+
+class _Pins:
+    """machine.Pin: of the one pin that is read, and of the PWM's."""
+
+    IN, IRQ_RISING, IRQ_FALLING = 0, 1, 2
+
+    def __init__(self, hal: "_Hal") -> None:
+        self._hal = hal
+
+    def __call__(self, number: int, mode: int = IN) -> _Pin:
+        return _Pin(self._hal)
+
+
+class _Machine:
+    """What the drivers of a presence pin and of 0-10 V ask of MicroPython's machine."""
+
+    def __init__(self, hal: "_Hal") -> None:
+        self._hal = hal
+        self.Pin = _Pins(hal)
+
+    def PWM(self, pin: _Pin, freq: int, duty_u16: int) -> "Luminaire":
+        return self._hal.luminaire
+
+
+class Luminaire:
+    """What hangs on the 0-10 V line. shown: (us, percent), each as it was shown; settle(): what it took so far."""
+
+    def __init__(self, world: World) -> None:
         self.shown: list[tuple[int, int]] = []
+        self.percent, self._since_us = 100, world.now_us()  # an open input is full light
         self._world = world
-        self._scene = scene
-        self._level, self._since_us = 100, world.now_us()  # an open input is full light
         self._nws = 0  # microseconds times milliwatts
 
-    def poll(self, now_ms: int) -> None:
-        """Nothing waits."""
-
-    def show(self, percent: int, now_ms: int) -> None:
-        if percent != self._level:
+    def duty_u16(self, duty: int) -> None:
+        percent = 100 - -(-duty * 100 // 65535)
+        if percent != self.percent:
             self.settle()
-            self._level = percent
+            self.percent = percent
             self.shown.append((self._since_us, percent))
 
     def settle(self) -> int:
         """Count the energy up to now; return it in milliwatt seconds."""
         now_us = self._world.now_us()
-        self._nws += power_mw(self._level) * (now_us - self._since_us)
+        self._nws += power_mw(self.percent) * (now_us - self._since_us)
         self._since_us = now_us
         return self._nws // 1_000_000
 
-    def active(self) -> bool:
-        return self._scene.is_occupied(self._world.now_us())
 
-    def watch(self, callback: Callable[[], None]) -> bool:
-        self.ring = callback
-        return True
+class _Light:
+    """A light sensor that sees the scene's sky, read as the real ones are."""
 
-    def lux(self) -> int:
-        return round(self._scene.daylight_lux(self._world.now_us()))
+    reason = raw = 0
 
-    @property
-    def power_mw(self) -> int:
-        return power_mw(self._level)
+    def __init__(self, hal: "_Hal", facts: Any, fitted: Any) -> None:
+        self._hal, self.lux = hal, FAULT
+        self._next_ms = 0
 
-    @property
-    def power_s(self) -> int:
-        return 1 << 40  # as fresh as can be
+    def poll(self, now_ms: int) -> None:
+        if now_ms >= self._next_ms:
+            self._next_ms = now_ms + 200
+            self.lux = self._hal.lux()
 
-    @property
-    def supply_mv(self) -> int:
-        return round(1000 * self._scene.mains_v(self._world.now_us()))
 
-    @property
-    def energy_wh(self) -> int:
-        return self.settle() // 3_600_000
+class _Meter:
+    """A meter of the luminaire, asked in one poll and answering in a later one."""
 
-    def values(self) -> dict[int, int]:
-        return {POWER: (self.power_mw + 50) // 100, ENERGY: self.energy_wh, SUPPLY: self.supply_mv // 1000}
+    reason = raw = gear = 0
+    celsius = NOT_FITTED
+
+    def __init__(self, hal: "_Hal", facts: Any, fitted: Any) -> None:
+        self._hal = hal
+        self._next_ms = self._asked_ms = 0
+        self.moment_ms, self.energy_wh = 0, 0
+        self.power_mw = self.supply_mv = FAULT
+
+    def hurry(self) -> None:
+        """It is asked every second anyway."""
+
+    def poll(self, now_ms: int) -> None:
+        if self._asked_ms:
+            hal, self._asked_ms, self.moment_ms = self._hal, 0, now_ms
+            self.power_mw = power_mw(hal.luminaire.percent)
+            self.supply_mv = round(1000 * hal.scene.mains_v(hal.world.now_us()))
+            self.energy_wh = hal.luminaire.settle() // 3_600_000
+        elif now_ms >= self._next_ms:
+            self._next_ms, self._asked_ms = now_ms + 1000, max(now_ms, 1)
+
+
+# Drivers of parts that only this bench has, where the firmware looks for its own.
+SENSORS: dict[str, dict[str, Any]] = {
+    "dimmer": {"driver": "pwm", "pin": 10, "frequency_hz": 500, "full_light_duty": 0},
+    "presence": {"driver": "level", "pin": 14, "active": 1},
+    "light": {"driver": "scene_light"},
+    "meter": {"driver": "scene_meter"},
+}
+
+
+def _offer_drivers() -> None:
+    for name, driver in (("scene_light", _Light), ("scene_meter", _Meter)):
+        module: Any = types.ModuleType("kerbnode.drivers." + name)
+        module.Driver = driver
+        sys.modules[module.__name__] = module
 
 
 class _Uart:
@@ -125,9 +179,15 @@ class _Hal:
     """What LampNode asks of kerbnode.hal. Time is the world's."""
 
     watchdog_ms = 30000
+    cause = POWER_ON
 
-    def __init__(self, world: World, port: Port, parts: Parts, scene: LampScene, seed: str) -> None:
-        self._world, self._parts, self._scene = world, parts, scene
+    def __init__(self, world: World, port: Port, scene: LampScene, seed: str) -> None:
+        self._world = self.world = world
+        self.scene = scene
+        self.luminaire = Luminaire(world)
+        self.lux: Callable[[], int] = lambda: round(scene.daylight_lux(world.now_us()))
+        self.on_edge: Callable[[], None] = lambda: None
+        self.machine = _Machine(self)
         self._uart = _Uart(port)
         self._began_us = world.now_us()
         self._random = random.Random(seed)  # noqa: S311
@@ -161,11 +221,11 @@ class _Hal:
         world, port = self._world, self._uart.port
         now_us = world.now_us()
         until_us = now_us + 1000 * ms
-        edge_us = self._scene.next_presence_us(now_us)
+        edge_us = self.scene.next_presence_us(now_us)
         while True:
             now_us = world.now_us()
             if edge_us <= now_us:
-                self._parts.ring()
+                self.on_edge()
             came = self._uart.left > 0 or port.next_us() <= now_us
             if came or self._rung or now_us >= until_us:
                 break
@@ -179,8 +239,11 @@ class _Hal:
     def feed(self) -> None:
         """Likewise."""
 
+    def chip_celsius(self) -> int:
+        return 30
+
     def reset_cause(self) -> int:
-        return POWER_ON
+        return self.cause
 
     def reset(self) -> None:
         """The thread ends."""
@@ -207,13 +270,13 @@ class NativeLamp:
             (folder / "street.cbor").write_bytes(street)
         self.lines: list[tuple[float, str]] = []
         self.failure: BaseException | None = None
-        self.parts = Parts(world, scene)
         self.port = ether.port()
         # Who overhears what is for others does nothing about it, but waits for its end where it has something to say.
         self.port.heeds = lambda header: header is None or header.space == frame.GROUP or header.node == node
         self.node: Any = None
         self._world = world
-        self._hal = _Hal(world, self.port, self.parts, scene, f"{world.seed}/{node}")
+        self.hal = self._hal = _Hal(world, self.port, scene, f"{world.seed}/{node}")
+        self.luminaire = self._hal.luminaire
         self._folder = folder
         self._thread = threading.Thread(target=self._run, name=f"lamp-{node}", daemon=True)
         world.attach(self)
@@ -232,9 +295,10 @@ class NativeLamp:
             self._thread.join(STOP_S)
 
     def _run(self) -> None:
-        board = {"name": "native", "link": {"baud": 115200}, "sensors": {}}
+        board = {"name": "native", "link": {"baud": 115200}, "sensors": SENSORS}
+        _offer_drivers()
         try:
-            self.node = LampNode(self._hal, board, Journal(self._say), str(self._folder), self.parts)
+            self.node = LampNode(self._hal, board, Journal(self._say), str(self._folder))
             self.node.run()
         except Interrupted:
             pass
