@@ -42,6 +42,11 @@ def main():
 
         lampapp.run(board_hal, board, journal, FOLDER)
         return
+    if board.get("role") == "modem":
+        from kerbnode import modem
+
+        modem.run(board_hal, board)
+        return
     run(board_hal, board, journal)
 
 
@@ -67,19 +72,7 @@ def run(board_hal, board, journal, folder=FOLDER):
             state.utc_s -= min(state.utc_s, board_hal.early_s)
             state.uptime_s -= min(state.uptime_s, board_hal.early_s)
             state.flags = state.flags & ~retained.SAMPLE | retained.CHECK
-        sleep_ms = sample = None
-        settings = None
-        flags = retained.CHECK if state is None else state.flags
-        if not flags & retained.CHECK:
-            from kerbnode import brief, heat
-
-            settings = brief.settings(folder)
-        if settings and flags & retained.SAMPLE:
-            from kerbnode import wake
-
-            sleep_ms, sample = wake.cycle(board_hal, board, journal, state, settings, folder)
-        elif settings:
-            sleep_ms = heat.cycle(board_hal, board, state, settings)
+        sleep_ms, sample, settings = _short(board_hal, board, journal, state, folder)
         if sleep_ms is None:
             collect_often()
             from kerbnode.node import Node
@@ -107,3 +100,20 @@ def run(board_hal, board, journal, folder=FOLDER):
     if sleep_ms == 0:  # a command asked for it
         board_hal.reset()
     board_hal.deep_sleep(board_hal.sleep_span_ms(sleep_ms))
+
+
+def _short(board_hal, board, journal, state, folder):
+    """(ms to sleep or None, the sample if it took one, settings if they are known): what does not take a long wake.
+    Nothing that it has loaded is held here, so that a long wake can let go of it."""
+    if state is None or state.flags & retained.CHECK:
+        return None, None, None
+    from kerbnode import brief, heat
+
+    settings = brief.settings(folder)
+    if not settings:
+        return None, None, None
+    if not state.flags & retained.SAMPLE:
+        return heat.cycle(board_hal, board, state, settings), None, settings
+    from kerbnode import wake
+
+    return wake.cycle(board_hal, board, journal, state, settings, folder) + (settings,)

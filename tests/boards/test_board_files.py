@@ -19,8 +19,8 @@ def test_the_boards_are_these():
 
 def test_the_public_names_are_these():
     assert set(boards.__all__) == {
-        "ROLES", "Board", "BoardError", "Geometry", "Identify", "Isolation", "Part", "Role", "boards_folder",
-        "data_folder", "load", "names", "parts", "read", "rootfs_folder", "shims_folder",
+        "MODEM", "ROLES", "Board", "BoardError", "Geometry", "Identify", "Isolation", "Lora", "Part", "Radio", "Role",
+        "boards_folder", "data_folder", "load", "names", "parts", "radios", "read", "rootfs_folder", "shims_folder",
     }  # fmt: skip
     assert all(hasattr(boards, name) for name in boards.__all__)
 
@@ -149,10 +149,10 @@ def test_the_readme_lists_every_board_and_every_key():
     readme = (FOLDER / "README.md").read_text()
     for name in boards.names():
         assert f"({name}/board.toml)" in readme
-    for part in boards.parts():
+    for part in [*boards.parts(), *boards.radios()]:
         assert f"`{part}`" in readme, part
     written: set[str] = set()
-    for path in [*FOLDER.glob("*/board.toml"), FOLDER / "parts.toml"]:
+    for path in [*FOLDER.glob("*/board.toml"), FOLDER / "parts.toml", FOLDER / "radios.toml"]:
         written |= set(re.findall(r"^(\w+) =", path.read_text(), re.MULTILINE))
     for key in sorted(written):
         assert f"`{key}`" in readme, key
@@ -192,4 +192,4 @@ def test_the_wiring_page_never_leads_usb_to_the_mains():
 
 def test_the_folder_holds_nothing_else():
     extra = {path.name for path in Path(FOLDER).iterdir() if path.name != "__pycache__"}
-    assert extra == {"README.md", "WIRING.md", "parts.toml", *boards.names()}
+    assert extra == {"README.md", "WIRING.md", "parts.toml", "radios.toml", *boards.names()}

@@ -78,7 +78,7 @@ def test_each_port_has_its_names_and_not_the_others(emulated_board, world, name)
     assert ("esp32" in modules) == (port == "esp32")
     assert "asyncio" in modules
     assert ("rp2" in modules) == (port == "rp2")
-    assert "bluetooth" not in modules
+    assert "bluetooth" in modules
 
 
 LIMITS = """

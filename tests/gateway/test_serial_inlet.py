@@ -14,7 +14,8 @@ from gateway_harness import soon
 
 from kerbgate.errors import InletError
 from kerbgate.inlets import Route, open_inlet
-from kerbgate.inlets.serial import MAX_UNSENT, SerialInlet
+from kerbgate.inlets.port import MAX_UNSENT
+from kerbgate.inlets.serial import SerialInlet
 from kerbwire import line
 
 

@@ -11,6 +11,7 @@ import select  # noqa: E402, F401
 import socket  # noqa: E402, F401
 
 if os.getenv("KERB_RADIO") != "0":
+    import bluetooth  # noqa: F401
     import network  # noqa: F401
 if os.getenv("KERB_PORT") == "esp32":
     import esp32  # noqa: F401

@@ -1,11 +1,15 @@
 """`select` of an emulated board: waits in the board's time, and lets interrupts come meanwhile."""
 
+import sys
+
 from kerb_irq import blocked, sleep_us
 from kerb_rpc import POLL, fetch, uptime_us
 from uselect import POLLERR, POLLHUP, POLLIN, POLLOUT  # noqa: F401
 from uselect import poll as _poll
 
-_STEP_US = 10000  # between two looks at a thing that only the interpreter knows: the USB console
+_STEP_US = 10000  # between two looks at a thing that only the interpreter knows
+_CONSOLE = sys.stdin
+_CONSOLE_KEY = b"\x03\x00"
 
 
 class poll:
@@ -38,6 +42,9 @@ class poll:
             if hasattr(thing, "poll_key"):
                 request += bytes(thing.poll_key()) + bytes([wanted])
                 asks.append(thing)
+            elif thing is _CONSOLE:
+                request += _CONSOLE_KEY + bytes([wanted])
+                asks.append(thing)
             elif not hasattr(thing, "__dict__"):
                 step = True
         while True:
@@ -59,7 +66,7 @@ class poll:
         """Of the things that only the interpreter knows."""
         found = []
         for thing, wanted in self._asked.values():
-            if hasattr(thing, "poll_key"):
+            if hasattr(thing, "poll_key") or thing is _CONSOLE:
                 continue
             if hasattr(thing, "__dict__"):
                 state = thing.ioctl(3, wanted)

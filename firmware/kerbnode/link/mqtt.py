@@ -88,8 +88,7 @@ class Mqtt:
         self._name = "kerb-%s-%d" % (site, node)
         self._up = _text("kerb/1/%s/up/%d" % (site, node))
         self._down = _text("kerb/1/%s/down/%d" % (site, node))
-        self._socket = None
-        self._poll = None
+        self._socket = self._raw = self._poll = None
         self._input = b""
         self._frames = []
         self._number = 0
@@ -156,7 +155,7 @@ class Mqtt:
             except OSError as error:
                 self._fail("%s (%s)" % (_FAILED[self.state], error))
             except ValueError as error:  # of a certificate
-                self._fail("the broker's certificate is refused: %s" % error)
+                self._fail("the broker's certificate is refused: %s" % str(error).strip())
             if self._frames if state is None else self.state == state:
                 return True
             left_ms = limit_ms - hal.ticks_diff(hal.ticks_ms(), begin)
@@ -229,7 +228,7 @@ class Mqtt:
     def _greet(self):
         self._go(CONNECTING)
         if self._tls:
-            self._socket = self._tls(self._socket)
+            self._raw, self._socket = self._socket, self._tls(self._socket)
         user, secret = self._facts["user"], self._facts["secret"]
         names = _text(self._name) + (_text(user) + _text(secret) if user else b"")
         self._write(b"\x10", b"\x00\x04MQTT\x04", bytes((0xC0 if user else 0, 0, KEEPALIVE_S)), names)
@@ -328,12 +327,13 @@ class Mqtt:
         self._go(OFF)
 
     def _drop(self):
-        if self._socket:
-            try:
-                self._socket.close()
-            except OSError:
-                pass
-        self._socket = self._poll = None
+        for end in (self._socket, self._raw):  # a TLS one whose handshake failed leaves the other open
+            if end:
+                try:
+                    end.close()
+                except OSError:
+                    pass
+        self._socket = self._raw = self._poll = None
         self._input = b""
 
 

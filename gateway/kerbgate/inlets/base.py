@@ -59,6 +59,12 @@ class Route(Protocol):
         ...
 
 
+class Gathered:
+    """A Route that leads nowhere: its frame was heard at heard_ms (UTC, Unix milliseconds) and is handed on now."""
+
+    heard_ms: int
+
+
 class Take(Protocol):
     """Where an inlet hands its frames: the intake."""
 
@@ -118,6 +124,6 @@ def parse_url(text: str) -> LinkUrl:
         options = parse_qsl(query, keep_blank_values=True, strict_parsing=True) if question else []
     except ValueError as error:
         raise InletError(f"the inlet {text!r} has malformed options", "write ?name=value&name=value") from error
-    if not colon or not rest or len(dict(options)) != len(options):
+    if not colon or not (rest or scheme == "ble") or len(dict(options)) != len(options):
         raise InletError(f"the inlet {text!r} cannot be read", "write it as scheme:rest?option=value, each option once")
     return LinkUrl(text, scheme, rest, dict(options))

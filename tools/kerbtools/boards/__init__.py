@@ -6,25 +6,30 @@ In a wheel the folders `boards` and `rootfs` lie in `kerbtools/data`; a source t
 from functools import cache
 from pathlib import Path
 
-from kerbtools.boards.board import Board, Identify, read_board
+from kerbtools.boards.board import MODEM, Board, Identify, read_board
 from kerbtools.boards.errors import BoardError
+from kerbtools.boards.lora import Lora, Radio, read_radios
 from kerbtools.boards.parts import Geometry, Part, read_parts
 from kerbtools.boards.roles import ROLES, Isolation, Role
 
 __all__ = [
+    "MODEM",
     "ROLES",
     "Board",
     "BoardError",
     "Geometry",
     "Identify",
     "Isolation",
+    "Lora",
     "Part",
+    "Radio",
     "Role",
     "boards_folder",
     "data_folder",
     "load",
     "names",
     "parts",
+    "radios",
     "read",
     "rootfs_folder",
     "shims_folder",
@@ -67,6 +72,12 @@ def parts() -> dict[str, Part]:
     return read_parts(boards_folder() / "parts.toml")
 
 
+@cache
+def radios() -> dict[str, Radio]:
+    """All LoRa modules that a board may wire, by name. BoardError where radios.toml is not right."""
+    return read_radios(boards_folder() / "radios.toml")
+
+
 def load(name: str) -> Board:
     """Board NAME. BoardError where it is unknown or its file is not right."""
     if name not in names():
@@ -76,4 +87,4 @@ def load(name: str) -> Board:
 
 def read(path: Path) -> Board:
     """The board in one board.toml. BoardError names the file and the key."""
-    return read_board(path, parts())
+    return read_board(path, parts(), radios())

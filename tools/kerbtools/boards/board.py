@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
+from kerbtools.boards.lora import Lora, Radio, read_lora
 from kerbtools.boards.parts import Geometry, Part
 from kerbtools.boards.roles import ROLES, Pins, Role, Wiring, read_role
 from kerbtools.boards.table import Table
@@ -15,6 +16,7 @@ SLEEP_MODELS = ("deepsleep", "lightsleep+reset")
 ENDINGS = ("deepsleep", "software", "watchdog")  # what retained memory or a clock may survive
 CURRENTS = ("active", "lightsleep", "deepsleep", "off", "radio_rx", "radio_tx")
 RADIOS = ("wifi", "ble")
+MODEM = "modem"  # the role of a board that is a gateway's radio: it has no sensors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +75,7 @@ class Board:
     chip_currents: Mapping[str, int]  # microampere by state, the names of CURRENTS
     link: Mapping[str, int]
     roles: Mapping[str, Role]
+    lora: Lora | None  # the radio that is wired to it, in every role
 
     @property
     def micropython(self) -> str:
@@ -100,6 +103,8 @@ class Board:
         found = dict(self.chip_currents)
         for slot, part in self.parts.items():
             found[f"part:{slot}"], found[f"standby:{slot}"] = part.active_ua, part.standby_ua
+        if self.lora is not None:
+            found |= {f"lora:{state}": current for state, current in self.lora.radio.currents.items()}
         return found
 
     @property
@@ -118,11 +123,12 @@ class Board:
             "retained": {"kind": self.retained_kind, "bytes": self.retained_bytes},
             "watchdog": {"longest_ms": self.watchdog_longest_ms, "in_deepsleep": self.watchdog_counts_in_deepsleep},
             "link": dict(self.link),
-            "sensors": {name: dict(sensor) for name, sensor in self.roles[role].sensors.items()},
+            "sensors": {} if role == MODEM else {n: dict(sensor) for n, sensor in self.roles[role].sensors.items()},
+            **({} if self.lora is None else {"lora": dict(self.lora.entry)}),
         }
 
 
-def read_board(path: Path, parts: Mapping[str, Part]) -> Board:
+def read_board(path: Path, parts: Mapping[str, Part], radios: Mapping[str, Radio]) -> Board:
     """The board in one board.toml. BoardError names the file and the key."""
     table = Table.read(path)
     flash, retained, clock = table.table("flash"), table.table("retained"), table.table("clock")
@@ -130,6 +136,8 @@ def read_board(path: Path, parts: Mapping[str, Part]) -> Board:
     lines, currents, roles = table.table("link"), table.table("currents"), table.table("roles")
     pins = _pins(table.table("pins"))
     link = {key: lines.number(key) for key in ("uart", "tx", "rx", "baud")}
+    found = {role: read_role(roles.table(role), role, parts, pins, link) for role in ROLES}
+    lora = read_lora(table.table("lora"), radios, pins, link, found) if table.has("lora") else None
     board = Board(
         name=table.text("name"),
         title=table.text("title"),
@@ -159,10 +167,11 @@ def read_board(path: Path, parts: Mapping[str, Part]) -> Board:
         clock_survives=frozenset(clock.texts("survives", ENDINGS)),
         watchdog_longest_ms=watchdog.number("longest_ms"),
         watchdog_counts_in_deepsleep=watchdog.flag("counts_in_deepsleep"),
-        radio=table.table("radio").texts("kinds", RADIOS),
+        radio=(*table.table("radio").texts("kinds", RADIOS), *(("lora",) if lora else ())),
         chip_currents={key: currents.number(f"{key}_ua") for key in CURRENTS},
         link=link,
-        roles={role: read_role(roles.table(role), role, parts, pins, link) for role in ROLES},
+        roles=found,
+        lora=lora,
     )
     if board.name != path.parent.name:
         raise table.error("name", f"is {board.name!r}, its folder is {path.parent.name!r}")

@@ -7,6 +7,7 @@ subscriber that is away, so the relay before it drops the gateway's connections 
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import signal
 import socket
@@ -14,11 +15,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
 START_TIMEOUT_S = 10.0
 STOP_TIMEOUT_S = 5.0
+_PORTS = range(20_000, 32_000)  # Linux gives outgoing connections those from 32,768 on, others from 49,152
 ENDED_HINT = "Nothing in the demo ends it: look for who did, and start the demo again."
 _MOSQUITTO_PLACES = ("/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto", "/opt/homebrew/sbin/mosquitto")
 
@@ -76,10 +79,13 @@ def open_broker(folder: Path, choice: str = "auto") -> Broker:
 
 
 def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port that was free a moment ago, and that no outgoing connection is given: a broker that was stopped
+    finds it free again."""
+    for _ in range(100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", secrets.choice(_PORTS)))
+            return int(probe.getsockname()[1])
+    raise BrokerError(f"no loopback port from {_PORTS[0]} to {_PORTS[-1]} is free", "end what listens there")
 
 
 class Mosquitto:
@@ -163,9 +169,13 @@ class Amqtt:
 
 
 class Relay:
-    """A loopback TCP relay, in a thread of its own, that drops every connection when told to."""
+    """A loopback TCP relay, in a thread of its own, that drops every connection when told to.
 
-    def __init__(self, target_port: int):
+    loses: asked for each piece that passes; True ends its connection, and the piece is gone with it.
+    """
+
+    def __init__(self, target_port: int, loses: Callable[[], bool] = lambda: False):
+        self._loses = loses
         self.port = free_port()
         self._target_port = target_port
         self._loop = asyncio.new_event_loop()
@@ -216,19 +226,20 @@ class Relay:
         pair = {writer, inner_writer}
         self._pairs |= pair
         try:
-            await asyncio.gather(_pour(reader, inner_writer), _pour(inner_reader, writer))
+            await asyncio.gather(self._pour(reader, inner_writer), self._pour(inner_reader, writer))
         finally:
             self._pairs -= pair
             for end in pair:
                 end.transport.abort()
 
-
-async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.close()
+    async def _pour(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if self._loses():
+                    break
+                writer.write(data)
+                await writer.drain()
+        writer.close()
 
 
 def _check(process: "subprocess.Popen[bytes] | None", name: str, log: Path) -> None:

@@ -49,7 +49,7 @@ class Link(Protocol):
     def __init__(self, ground: Ground, /) -> None: ...
 
     def options(self, node: int, /) -> Mapping[str, Any]:
-        """Keywords of `Board` for this node, as `ether` or `wiring`."""
+        """Keywords of `Board` for this node, as `ether` or `wiring`; `board` where it needs another than it has."""
         ...
 
     def join(self, node: int, board: Board, /) -> None:
@@ -114,6 +114,10 @@ class Links:
             f"{name}: {link.note} (node {', '.join(str(node) for node, kind in self.kinds.items() if kind == name)})."
             for name, link in self._made.items()
         )
+
+    def kind(self, name: str) -> Link:
+        """KeyError where none of the nodes has it."""
+        return self._made[name]
 
     def options(self, node: int) -> Mapping[str, Any]:
         return self._made[self.kinds[node]].options(node)

@@ -143,7 +143,8 @@ class Street:
         )
 
     def _bin(self, name: str, identity: Identity, config: Mapping[str, int]) -> Board:
-        options = self.links.options(identity.node)
+        options = dict(self.links.options(identity.node))
+        name = options.pop("board", name)
         on_line = self._on_line(identity.node)
         board = Board(self.world, name, identity=identity, config=config, on_line=on_line, **options)
         self.links.join(identity.node, board)

@@ -174,9 +174,10 @@ def _info(device: Device, options: Options) -> int:
 
 
 _TOLD = (
-    "firmware", "bundle", "board", "role", "node", "site", "key_epoch", "boots", "records_numbered", "settings_hash",
+    "firmware", "bundle", "board", "role", "node", "site", "key_epoch", "links", "boots", "records_numbered",
+    "settings_hash",
 )  # fmt: skip
-# Asked of the firmware itself; of the identity it gives address and site, never the secret.
+# Asked of the firmware itself; of the identity it gives address and site, of the links their strings: never a secret.
 _INFO = """
 import json
 from kerbnode import __version__, config, flash, identity
@@ -190,6 +191,9 @@ try:
  me = identity.read("/node/identity.cbor")
  out["node"], out["site"], out["key_epoch"] = me.node, me.site, me.epoch
 except identity.IdentityError as e: out["node"] = out["site"] = None
+try:
+ with open("/node/links.json") as f: out["links"] = " ".join([str(n)[:120] for n in json.load(f)])
+except (OSError, ValueError, TypeError): out["links"] = "serial:"
 c = Counters("/node", 8, 8)
 c.open(255)
 out["boots"], out["records_numbered"] = c.boot_count, c.index_limit

@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from kerbtools.boards import MODEM
 from kerbtools.device.device import Device
 from kerbtools.device.errors import printable
 
 TIMEOUT_S = 60.0  # with every part silent: 10 s of echoes at most, a second each for the others
 _PROGRAM = "import kerbnode.selftest\nkerbnode.selftest.main()"
+_OF_A_MODEM = "import kerbnode.modem\nkerbnode.modem.test()"  # which has no sensors, no identity and no link of its own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,10 +22,10 @@ class Row:
     cause: str
 
 
-def run(device: Device) -> list[Row]:
+def run(device: Device, role: str = "") -> list[Row]:
     """Test the board; it is at its REPL before and after, with a fresh heap. DeviceError."""
     device.soft_reset()
-    rows = device.ask(_PROGRAM, timeout_s=TIMEOUT_S)
+    rows = device.ask(_OF_A_MODEM if role == MODEM else _PROGRAM, timeout_s=TIMEOUT_S)
     device.soft_reset()
     return [Row(**{key: printable(str(row.get(key, ""))) for key in Row.__dataclass_fields__}) for row in rows]
 

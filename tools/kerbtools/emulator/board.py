@@ -25,8 +25,10 @@ from kerbtools.emulator.hardware import Hardware
 from kerbtools.emulator.lamp_scene import LampScene, LampTruth
 from kerbtools.emulator.life import EndKind, Life
 from kerbtools.emulator.link import LinkPty
+from kerbtools.emulator.lora_air import LoraAir
+from kerbtools.emulator.modem_talk import ModemTalk
 from kerbtools.emulator.scene import BinScene, Truth
-from kerbtools.emulator.usb import UsbPort
+from kerbtools.emulator.usb import TALK_S, UsbPort
 from kerbtools.emulator.world import Actor, Interrupted, World
 from kerbwire import cbor
 
@@ -60,6 +62,7 @@ class Board(Faults):
     files: what lies on its flash instead of the role's bundle, by path. directory: where its image lies; an image that
     is there already is kept. on_line: called from the board's thread with each console line. wiring: entries of
     board.json in place of board.toml's, by slot. ether: the medium that its link shares; None: a cable of its own.
+    lora: what its LoRa radio sends into, from place_m (east, north); None: no radio is fitted.
     """
 
     def __init__(
@@ -78,6 +81,8 @@ class Board(Faults):
         stall_s: float = STALL_S,
         wiring: Mapping[str, Mapping[str, int | str]] | None = None,
         ether: Ether | None = None,
+        lora: LoraAir | None = None,
+        place_m: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.world = world
         self.facts = boards.load(board)
@@ -95,6 +100,7 @@ class Board(Faults):
         self._config = config
         self._files = files
         self._console = Console((lambda line: on_line(self, line)) if on_line else None)
+        self._modem = ModemTalk(world, self._console) if role == "modem" else None
         self._stall_s = stall_s
         self._life: Life | None = None
         self._runs = False  # the present life: neither off nor in deep sleep
@@ -108,7 +114,10 @@ class Board(Faults):
         folder.mkdir(parents=True, exist_ok=True)
         self.flash = Flash(folder / "flash.img", self.facts)
         self._link = LinkPty() if ether is None else ether.port()
-        self.hardware = Hardware(self.facts, self.scene, self.flash, self._link, seed, role=role, air=world.air)
+        self.hardware = Hardware(
+            self.facts, self.scene, self.flash, self._link, seed, role=role, air=world.air, lora=lora, name=self.name,
+            place_m=place_m,
+        )  # fmt: skip
         if not self.flash.exists():
             self.wipe_flash()
         world.attach(self)
@@ -235,16 +244,18 @@ class Board(Faults):
 
     # USB, from its own thread.
 
-    def _on_usb_input(self, data: bytes) -> None:
+    def _on_usb_input(self, data: bytes) -> float:
         with self._state:
             runs, life = self._runs, self._life
+        talk_s = self._modem.talk_s() if self._modem else TALK_S
         if not runs:
-            return  # nobody is there to hear it
+            return talk_s  # nobody is there to hear it
         self.world.hold(self._console)
         if life is None:
             self._console.feed(data)
         else:
             life.type(data)
+        return talk_s
 
     def _on_usb_quiet(self) -> None:
         self.world.release(self._console)
@@ -255,6 +266,7 @@ class Board(Faults):
         kind: ResetKind = "power"
         cause = self.facts.reset_causes[kind]
         self.hardware.nudge = lambda: self.world.nudge(actor)
+        self.hardware.ble.nudge = self.hardware.nudge
         if isinstance(self._link, Port):
             self._link.nudge = self.hardware.nudge
         try:

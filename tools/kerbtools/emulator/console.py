@@ -32,6 +32,7 @@ class Console:
         self.count = 0  # lines printed so far
         self.usb: UsbPort | None = None
         self.binary = False  # what is printed is a protocol: mpremote's mount
+        self.on_print: Callable[[bytes], None] | None = None  # before it goes to USB; the board's thread
         self._on_line = on_line
         self._printed = threading.Condition()
         self._partial = b""
@@ -77,6 +78,8 @@ class Console:
     def print(self, data: bytes) -> None:
         """The board has printed this."""
         if self.usb is not None:
+            if self.on_print is not None:
+                self.on_print(data)
             self.usb.write(self._for_terminal(data))
         self._keep(data)
 

@@ -122,7 +122,10 @@ class Faults(ABC):
 
     def energy(self) -> Energy:
         """What the board has drawn since it was made, by cause. Exact while the world stands still."""
-        return self.hardware.ledger.sum(self.world.now_us())
+        now_us = self.world.now_us()
+        if self.hardware.wired.lora is not None:
+            self.hardware.wired.lora.settle(now_us)
+        return self.hardware.ledger.sum(now_us)
 
     def _uart_of(self, slot: str) -> int:
         part = self.part(slot)

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from kerbtools import boards
+from kerbtools.emulator import ble_radio
+from kerbtools.emulator.ble_radio import BleRadio
 from kerbtools.emulator.energy import Ledger
 from kerbtools.emulator.flash import Flash
 from kerbtools.emulator.lamp_scene import LampScene
 from kerbtools.emulator.line_noise import LineNoise
 from kerbtools.emulator.link import Link
+from kerbtools.emulator.lora_air import LoraAir
 from kerbtools.emulator.parts import Dali
 from kerbtools.emulator.parts.bus import I2cPart, UartPart
 from kerbtools.emulator.pins import Pins
@@ -25,7 +28,8 @@ from kerbtools.emulator.world import FOREVER
 CALL_US = 20  # what a call takes of virtual time: about what a method call takes on a board, and it ends busy loops
 _RADIO_BITS_PER_US = 6  # net rate at which a frame is sent, taken for all; each frame is at least _FRAME_US on the air
 _FRAME_US = 200
-_TIMER, _PIN = 1, 2  # kinds of an event, and of what can be polled: UART, socket
+_TIMER, _PIN, _BLE = 1, 2, 3  # kinds of an event, and the first two of what can be polled: UART, socket
+CONSOLE = 3  # a kind of what can be polled: the USB console
 _TIMER_WAKES = 4  # machine.TIMER_WAKE
 MAX_SAMPLES = 128  # that the queue of a PIO state machine holds: eight words of 16
 
@@ -55,6 +59,9 @@ class Hardware:
         *,
         role: str = "bin",
         air: Air | None = None,
+        lora: LoraAir | None = None,
+        name: str = "",
+        place_m: tuple[float, float] = (0.0, 0.0),
     ) -> None:
         self.unique_id = hashlib.sha256(seed.encode()).digest()[: 8 if facts.port == "rp2" else 6]
         self.flash = flash
@@ -65,11 +72,17 @@ class Hardware:
         self.noise: dict[int, LineNoise] = {}  # by UART
         self.nudge: Callable[[], None] = _nobody  # ends a wait of the board, from any thread
         self.ledger = Ledger(facts.currents)
-        self.wired = wire(facts, role, Site(scene, seed, int.from_bytes(self.unique_id[:4], "big")), self.ledger)
+        site = Site(scene, seed, int.from_bytes(self.unique_id[:4], "big"), lora, name, place_m)
+        self.wired = wire(facts, role, site, self.ledger)
+        if self.wired.lora is not None:
+            self.wired.lora.changed = self._lora_changed
         self.parts = self.wired.by_slot
         self.pins = Pins(self.wired.sources, self.wired.sinks)
         self.timers = Timers()
-        self.station = Station(air or Air(), "wifi" in facts.radio)
+        air = air or Air()
+        self.station = Station(air, "wifi" in facts.radio)
+        self.ble = BleRadio(air, seed)
+        self._has_ble = "ble" in facts.radio
         self.sockets = Sockets(self.station)
         self.clock_offset_us = 0  # of the board's own clock to the world's
         self._facts = facts
@@ -88,6 +101,7 @@ class Hardware:
         self._uarts.clear()
         self.timers.reset()
         self.sockets.close_all()
+        self.ble.power(False)
         if ending == "vm":
             self.pins.forget()
             return
@@ -111,14 +125,19 @@ class Hardware:
         """A life of the chip is over: it sleeps deeply, has no power, or starts anew at once."""
         self.sockets.close_all()
         self.station.reset()
+        self.ble.power(False)
         self.ledger.stop("radio", now_us)
         if kind in ("deepsleep", "power", "brownout"):
+            if kind != "deepsleep" and self.wired.lora is not None:
+                self.wired.lora.lose_power(now_us)
             self.ledger.enter("deepsleep" if kind == "deepsleep" else "off", now_us)
 
     # What interrupts and wakes.
 
     def next_event_us(self, now_us: int) -> int:
         """When a timer or a pin interrupts next, as far as that is known already."""
+        if self.ble.has_events():
+            return now_us
         return min(self.timers.next_us(), self.pins.next_edge_us(now_us))
 
     def wakes_us(self, now_us: int, until_us: int) -> int:
@@ -146,18 +165,24 @@ class Hardware:
 
     def has_peer(self) -> bool:
         """Whether something real may answer the board."""
-        return self.link.has_peer() or self.sockets.is_open
+        return self.link.has_peer() or self.sockets.is_open or self.ble.has_peer()
 
     def heard(self) -> tuple[int, int, int]:
         """Changes when something real has answered."""
-        return self.link_bytes, self.sockets.received, self.sockets.waiting()
+        return self.link_bytes + self.ble.heard, self.sockets.received, self.sockets.waiting()
+
+    def files(self) -> list[int]:
+        """What a host may wait on, besides the link, for something to arrive."""
+        return self.sockets.files() + self.ble.files()
 
     def ready(self, asked: bytes, now_us: int) -> bytes:
         """For each three bytes of `asked` (kind, number, flags), which of the flags hold."""
         found = bytearray()
         for at in range(0, len(asked) - 2, 3):
             kind, number, flags = asked[at : at + 3]
-            if kind == 1:
+            if kind == CONSOLE:
+                found.append(0)  # not wired to the chip: kerbtools.emulator.life knows
+            elif kind == 1:
                 found.append(flags & (5 if self.waiting(number, now_us) else 4))
             else:
                 found.append(self.sockets.ready(number, flags, now_us))
@@ -234,7 +259,13 @@ class Hardware:
             Op.SOCKET_SEND: self._socket_send,
             Op.SOCKET_RECEIVE: lambda call, now_us: (0, 0, self.sockets.receive(call.a, max(1, call.b), now_us)),
             Op.SOCKET_CLOSE: self._socket_close,
+            Op.BLE: self._ble,
         }
+
+    def _lora_changed(self) -> None:
+        """Somebody began to send, in whose thread this runs."""
+        self.pins.refresh()
+        self.nudge()
 
     # Clock and memory.
 
@@ -250,7 +281,8 @@ class Hardware:
 
     def _events(self, call: Call, now_us: int) -> Reply:
         due = b"".join(bytes((_TIMER, number)) for number in self.timers.take(now_us))
-        return 0, 0, due + b"".join(bytes((_PIN, number)) for number in self.pins.take_edges(now_us))
+        due += b"".join(bytes((_PIN, number)) for number in self.pins.take_edges(now_us))
+        return 0, 0, due + (bytes((_BLE, 0)) if self.ble.has_events() else b"")
 
     def _timer_set(self, call: Call, now_us: int) -> Reply:
         self.timers.set(call.a & 0xFF, call.b, periodic=bool(call.a >> 8), now_us=now_us)
@@ -378,6 +410,18 @@ class Hardware:
         return 0, 0, b"\xff" * len(call.payload)  # nobody pulls the line down
 
     # Wi-Fi and sockets.
+
+    def _ble(self, call: Call, now_us: int) -> Reply:
+        if call.a == ble_radio.ACTIVE and call.b >= 0:
+            if not self._has_ble:
+                raise OSError(errno.ENODEV, "no Bluetooth on this board")
+            if call.b:
+                self.ledger.run("radio", "radio_rx", now_us)
+            elif not self.station.is_on:
+                self.ledger.stop("radio", now_us)
+        if call.a == ble_radio.NOTIFY:
+            self.ledger.book("radio_tx", _FRAME_US + len(call.payload) * 8)  # 1 Mbit/s
+        return self.ble.answer(call.a, call.b, call.payload)
 
     def _wifi_active(self, call: Call, now_us: int) -> Reply:
         if not self.station.has_radio:

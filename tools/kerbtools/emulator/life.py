@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Literal, NoReturn
 
 from kerbtools import boards
-from kerbtools.emulator import interpreter
+from kerbtools.emulator import ble_radio, interpreter
 from kerbtools.emulator.console import Console
 from kerbtools.emulator.energy import cpu_seconds
 from kerbtools.emulator.flash import BrownedOut, PowerFailed
-from kerbtools.emulator.hardware import CALL_US, Hardware
+from kerbtools.emulator.hardware import CALL_US, CONSOLE, Hardware
 from kerbtools.emulator.rpc import EVENTS_DUE, MAX_SPENT_US, Call, Op
 from kerbtools.emulator.world import FOREVER, Actor, Interrupted, World
 
@@ -243,7 +243,11 @@ class Life:
                     a, b, payload = self._hardware.answer(call, now_us)
                 except OSError as problem:
                     error = problem.errno or 5
-                if call.op == Op.SOCKET_SEND or (call.op == Op.UART_WRITE and call.a == self._hardware.link_uart):
+                if (
+                    call.op == Op.SOCKET_SEND
+                    or (call.op == Op.UART_WRITE and call.a == self._hardware.link_uart)
+                    or (call.op == Op.BLE and call.a in (ble_radio.ADVERTISE, ble_radio.NOTIFY))
+                ):
                     self._expect_answer()
         return a, b, payload, error
 
@@ -310,6 +314,9 @@ class Life:
         """Wait until one of `asked` is ready, something interrupts, or the time is over; returns what is ready."""
         link = self._hardware.link
         only_link = asked[:2] == bytes((1, self._hardware.link_uart)) and len(asked) == _POLLED
+        kinds = set(asked[::_POLLED])
+        if CONSOLE in kinds:
+            heed = self._heed_input(heed)
 
         def arrives_us(now_us: int) -> int:
             return min(heed(now_us), link.next_us() or FOREVER)
@@ -317,13 +324,22 @@ class Life:
         while True:
             now_us = self._world.now_us()
             ready = self._hardware.ready(asked, now_us)
+            if CONSOLE in kinds and self._console.has_unread():
+                flags = zip(ready, asked[::_POLLED], asked[2::_POLLED], strict=True)
+                ready = bytes(wanted & 1 if kind == CONSOLE else flag for flag, kind, wanted in flags)
             if any(ready) or now_us >= until_us or heed(now_us) <= now_us:
                 return ready
             if only_link and link.next_us() is not None:
                 self._sleep(until_us, arrives_us)
                 continue
+            if kinds == {CONSOLE}:  # input ends the wait
+                self._sleep(until_us, heed)
+                continue
             step_us = _LINK_STEP_US if only_link and self._sent_at is None else _POLL_STEP_US
             self._sleep(min(until_us, now_us + step_us), heed)
+
+    def _heed_input(self, heed: Callable[[int], int]) -> Callable[[int], int]:
+        return lambda now_us: now_us if self._console.has_unread() else heed(now_us)
 
     def _wait_for_bytes(self, uart: int, until_us: int) -> int:
         """Wait until a UART has received something. Returns the bytes waiting, 0 after the timeout."""
@@ -377,7 +393,7 @@ class Life:
 
     def _listen(self, seconds: float) -> None:
         if self._process is not None:
-            others = self._process.channel.fileno(), self._kick, *self._hardware.sockets.files()
+            others = self._process.channel.fileno(), self._kick, *self._hardware.files()
             self._hardware.link.wait(seconds, *others)
             with contextlib.suppress(BlockingIOError):
                 os.eventfd_read(self._kick)

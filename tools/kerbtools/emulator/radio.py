@@ -3,6 +3,10 @@
 import hashlib
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # it needs bumble, which only a world with Bluetooth does
+    from kerbtools.emulator.ble_air import BleAir
 
 SCAN_US = 2_000_000
 JOIN_US = 1_200_000  # authentication and association
@@ -48,6 +52,7 @@ class Air:
     def __init__(self) -> None:
         self.access_points: dict[str, AccessPoint] = {}
         self.hosts: dict[str, str] = {"localhost": self.LOOPBACK, self.LOOPBACK: self.LOOPBACK}
+        self.ble: BleAir | None = None  # set by a BleAir of this world
 
     def add_access_point(self, ssid: str, password: str = "", *, channel: int = 6, rssi: int = -61) -> AccessPoint:
         """Put an access point on the air; returns it, to be changed."""

@@ -81,6 +81,7 @@ class Op(IntEnum):
     LINE_HEAR = (
         66  # a: pin of a DALI receiver, b: nanoseconds a sample -> payload: its levels from an answer's start on
     )
+    BLE = 80  # a: a sub-operation of ble_radio, b: its number, payload: its data -> a, payload
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,10 +20,11 @@ _WRITE_LOOK_S = 0.01  # a pty does not always tell that it has room again
 class UsbPort:
     """The board's end, with a thread of its own that takes input.
 
-    on_input: called from that thread with what came. on_quiet: called when the talk is over.
+    on_input: called from that thread with what came; returns how long from then on the talk may last without more.
+    on_quiet: called when the talk is over.
     """
 
-    def __init__(self, on_input: Callable[[bytes], None], on_quiet: Callable[[], None]) -> None:
+    def __init__(self, on_input: Callable[[bytes], float], on_quiet: Callable[[], None]) -> None:
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.path = os.ttyname(slave)
@@ -33,6 +34,8 @@ class UsbPort:
         self._on_quiet = on_quiet
         self._clogged = False
         self._stop = os.eventfd(0, os.EFD_CLOEXEC)
+        self._asked = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._answer_at = 0.0
         self._thread = threading.Thread(target=self._listen, name=f"kerb-usb {self.path}", daemon=True)
         self._thread.start()
 
@@ -59,6 +62,11 @@ class UsbPort:
                 return
             data = data[taken:]
 
+    def expect(self, seconds: float) -> None:
+        """A talk has begun by what the board said, and lasts so long if nobody answers. The board's thread."""
+        self._answer_at = time.monotonic() + seconds
+        os.eventfd_write(self._asked, 1)
+
     def close(self) -> None:
         """Take the port away: who has it open reads an end."""
         os.eventfd_write(self._stop, 1)
@@ -66,6 +74,7 @@ class UsbPort:
             self._thread.join()
         os.close(self._master)
         os.close(self._stop)
+        os.close(self._asked)
 
     def _listen(self) -> None:
         quiet_at: float | None = None
@@ -73,13 +82,17 @@ class UsbPort:
             # By edges: a port that nobody has open reports that once, not for ever.
             poll.register(self._master, select.EPOLLIN | select.EPOLLET)
             poll.register(self._stop, select.EPOLLIN)
+            poll.register(self._asked, select.EPOLLIN)
             while True:
                 events = dict(poll.poll(None if quiet_at is None else max(0.0, quiet_at - time.monotonic())))
                 if self._stop in events:
                     return
+                if self._asked in events:
+                    os.eventfd_read(self._asked)
+                    quiet_at = self._answer_at
                 while data := self._read():
-                    self._on_input(data)
-                    quiet_at = time.monotonic() + TALK_S
+                    talk_s = self._on_input(data)
+                    quiet_at = time.monotonic() + talk_s
                 if data is None and quiet_at is not None:
                     quiet_at = min(quiet_at, time.monotonic() + CLOSED_S)
                 if quiet_at is not None and time.monotonic() >= quiet_at:

@@ -10,6 +10,7 @@ from kerbtools import boards
 from kerbtools.emulator import parts
 from kerbtools.emulator.energy import Ledger
 from kerbtools.emulator.lamp_scene import LampScene
+from kerbtools.emulator.lora_air import LoraAir
 from kerbtools.emulator.parts.bus import Analogue, I2cPart, LevelSink, LevelSource, Powered, PwmSink, SpiPart, UartPart
 from kerbtools.emulator.parts.chip import ESP32_PIN, RP2_PIN, Chip
 from kerbtools.emulator.scene import BinScene
@@ -34,6 +35,7 @@ class Wired:
     always_on: list[Powered] = field(default_factory=list[Powered])
     luminaire: parts.Luminaire | None = None
     banks: parts.D4i | None = None
+    lora: parts.Sx126x | None = None
     load_ua: Callable[[], int] = lambda: 0  # what the board and its parts draw now
 
 
@@ -44,6 +46,9 @@ class Site:
     scene: BinScene | LampScene
     seed: str
     serial: int
+    lora: LoraAir | None = None  # what its LoRa radio sends into; None: it has none fitted
+    name: str = ""
+    place_m: tuple[float, float] = (0.0, 0.0)
 
     @property
     def bin(self) -> BinScene:
@@ -76,7 +81,10 @@ def wire(facts: boards.Board, role: str, site: Site, ledger: Ledger) -> Wired:
         wired.by_slot["luminaire"] = wired.luminaire
         rp2 = facts.port == "rp2"
         wired.analogue[RP2_PIN if rp2 else ESP32_PIN] = Chip(lambda now_us: _inside_c(wired, site, now_us), rp2)
-    for slot, entry in facts.roles[role].sensors.items():
+    if facts.lora is not None and site.lora is not None:
+        _lora(wired, facts.lora.entry, site, ledger)
+    sensors: Mapping[str, Entry] = facts.roles[role].sensors if role in facts.roles else {}
+    for slot, entry in sensors.items():
         fit = _FITTERS.get(str(entry["driver"]))
         part = fit(wired, entry, site) if fit else parts.Part()
         wired.by_slot[slot] = part
@@ -89,6 +97,17 @@ def _meter(ledger: Ledger, slot: str) -> Callable[[bool, int], None]:
         ledger.run(slot, f"{'part' if active else 'standby'}:{slot}", now_us)
 
     return draws
+
+
+def _lora(wired: Wired, entry: Entry, site: Site, ledger: Ledger) -> None:
+    assert site.lora is not None
+    radio = wired.lora = wired.by_slot["lora"] = parts.Sx126x(site.name, entry, site.lora, site.place_m)
+    radio.draws_as = lambda state, now_us: ledger.run("lora", f"lora:{state}", now_us)
+    wired.spi.setdefault(int(entry["sck"]), []).append((int(entry["cs"]), radio))
+    wired.sources[int(entry["dio1"])] = radio
+    wired.sources[int(entry["busy"])] = radio.busy
+    wired.sources[int(entry["reset"])] = radio.reset_pin
+    wired.sinks[int(entry["reset"])] = radio.reset_pin
 
 
 def _a02yyuw(wired: Wired, entry: Entry, site: Site) -> parts.Part:

@@ -138,7 +138,7 @@ def _flash(result: Result, options: Options, bundles: Bundles, watcher: Watcher)
             result.status = "flashed"
             if options.self_test:
                 watcher.said(port, "self-test")
-                result.rows = selftest.run(device)
+                result.rows = selftest.run(device, result.role)
         device.reset()
 
 

@@ -16,6 +16,7 @@ from kerbtools.emulator.parts.lis3dh import Lis3dh
 from kerbtools.emulator.parts.luminaire import Dimmer, Luminaire, Relay, ZeroCross
 from kerbtools.emulator.parts.part import Part
 from kerbtools.emulator.parts.presence import Presence
+from kerbtools.emulator.parts.sx126x import Sx126x
 from kerbtools.emulator.parts.veml7700 import Veml7700
 from kerbtools.emulator.parts.vl53l1x import Vl53l1x
 
@@ -35,6 +36,7 @@ __all__ = [
     "Part",
     "Presence",
     "Relay",
+    "Sx126x",
     "Veml7700",
     "Vl53l1x",
     "ZeroCross",
