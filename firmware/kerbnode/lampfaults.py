@@ -281,7 +281,7 @@ class Judge:
             length_s, self._night_s = now_s - self._night_s, None
             if length_s >= SHORTEST_NIGHT_S:
                 self._tell(EYE, 2 * self._blind_s > length_s, 7 if lamp.presence.verdict == STUCK_OFF else 1)
-                self._tell(CELL, lamp.night.faults > 0, 1 if lamp.night.source == SUN else 5)
+                self._tell(CELL, lamp.night.faults > 0, 1 if lamp.night.source == SUN or lamp.night.doubts else 5)
                 self._night_over()
 
     def _night_over(self):

@@ -55,14 +55,14 @@ class Night:
         self._since_s = 0  # of the cell's verdict when it was last looked at
         self._flipped = False  # it changed since the look before
         self._offset_s = None  # UTC less monotonic time, of a clock that was borne out
-        self._doubts = False  # a clock is set, and it is not
+        self.doubts = False  # clock and place are known, and nothing has borne them out
         self._dusk_s = None  # monotonic second of the last dusk that a rung above `learnt` saw
         self._night_s = None  # how long the night before it was
 
     def decide(self, now_s, utc_s):
         """True by night. now_s: monotonic, and never less than before; utc_s: None while the clock is unset."""
         height = None if utc_s is None or self._place is None else self._height(utc_s)
-        self._doubts = utc_s is not None and height is not None and not self._bears_out(utc_s - now_s)
+        self.doubts = utc_s is not None and height is not None and not self._bears_out(utc_s - now_s)
         self._judge_cell(now_s, height)
         before = self.is_night
         if utc_s is not None and height is not None:
@@ -70,7 +70,7 @@ class Night:
             self.source, self.is_night = SUN, height < self._heights[rising]
             if _TWILIGHT[1] < height < _TWILIGHT[0] and self._believes_cell():
                 self.is_night = self.cell.is_dark
-            if self._doubts and not self.is_night:
+            if self.doubts and not self.is_night:
                 if self._switched and self.cell.is_dark is not False:
                     self.source, self.is_night = SUPPLY, True
                 elif self.cell.is_dark and not self.faults & COVERED:
@@ -123,7 +123,7 @@ class Night:
             elif self._flipped and self._learnt(now_s) is None:
                 self.faults = 0  # it saw night or day come, and nothing is known against it
         self._since_s = self.cell.since_s
-        if self._doubts and is_dark:  # against this clock it may be the night: no longer than the longest
+        if self.doubts and is_dark:  # against this clock it may be the night: no longer than the longest
             if now_s - self.cell.since_s >= LONGEST_NIGHT_S:
                 self.faults |= COVERED
             return

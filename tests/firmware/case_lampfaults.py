@@ -72,7 +72,7 @@ class Lamp:
         self.lamp = Thing(
             ramp=Thing(level=0),
             state=control.DAY,
-            night=Thing(is_night=False, faults=0, source=2),
+            night=Thing(is_night=False, faults=0, source=2, doubts=False),
             presence=Thing(verdict=0),
         )
         self.told = []

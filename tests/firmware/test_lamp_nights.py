@@ -106,7 +106,7 @@ class Walk:
                 assert self.lit_by_day_s <= FOUND_S, said
             else:  # nothing says that it is day
                 assert night.source in (UNKNOWN, SUPPLY), said
-                doubted = night.source == SUPPLY and night._doubts and lamp.cell.is_dark is not False
+                doubted = night.source == SUPPLY and night.doubts and lamp.cell.is_dark is not False
                 assert utc_s is None or lamp.night._place is None or doubted, said
                 assert night.source == SUPPLY or night.faults or lamp.cell.is_dark is None, said
 

@@ -102,9 +102,7 @@ class Lamp:
         self._seen_at = self.fault_s
         self._changed = False
         self._judge: Judge | None = None
-        self.cell = Photocell(70, 35)
-        place = PLACE if self.has_clock else (None, None)
-        self.night = Night(self.cell, *place, -20, -30, self.switched)
+        self.night = self._night()
         self.parts = SimpleNamespace(
             power_mw=0, power_s=0, supply_mv=0, energy_wh=NOT_FITTED, celsius=NOT_FITTED, gear=0, status=0, troubles=[],
             is_closed=True, values=self._values,
@@ -112,6 +110,11 @@ class Lamp:
         self.lamp = SimpleNamespace(
             ramp=SimpleNamespace(level=0), state=control.DAY, night=self.night, presence=SimpleNamespace(verdict=0)
         )
+
+    def _night(self) -> Night:
+        self.cell = Photocell(70, 35)
+        place = PLACE if self.has_clock else (None, None)
+        return Night(self.cell, *place, -20, -30, self.switched)
 
     def _is_one_of(self, name: str) -> bool:
         return self.own.random() * 100 < WORLD[name] * self.rough
@@ -155,6 +158,8 @@ class Lamp:
     def _restart(self, now_s: float, off_s: int | None) -> None:
         kept = self._judge.pack() if self._judge else b""
         self._judge = Judge(_settings(self.switched))
+        if off_s is not None:  # a start knows neither the cell's dusk nor whether it bears the clock out
+            self.night = self.lamp.night = self._night()
         self._judge.unpack(kept)
         for event in self._judge.start(int(now_s), off_s is not None, off_s):
             self.told.append((now_s, event))
