@@ -1,9 +1,9 @@
 """A lamp's place in its street: the group's key, its neighbours, and what is heard from them and told to them (law 8).
 
-/node/street.cbor, written at provisioning: {1: secret of 16 bytes, 2: epoch, 3: member number, 4: scope, 5: members
-below, 6: members above, the nearest first, 7: life}. A member number belongs to one life of the node. The first life
-that finds the file writes itself into it; a later one hears, and tells nothing until it is provisioned again, because
-its numbers begin anew under the same key.
+/node/street.cbor, written at provisioning: {1: secret of 16 bytes, 2: epoch, 3: member number, 4: scope, 5: places
+below, 6: places above, the nearest first, 7: life}. A member number belongs to one life of the node; its low bits are
+its place, which stays. The first life that finds the file writes itself into it; a later one hears, and tells nothing
+until it is provisioned again, because its numbers begin anew under the same key.
 """
 
 from kerbnode import flash
@@ -15,6 +15,7 @@ from kerbwire.group import RAISE, GroupKey, Receiver
 from kerbwire.messages import BRIGHTEN, WAVE
 from kerbwire.waves import EVERYONE, MAX_SCOPE
 
+PLACES = 0x0FFF  # of a member number: its place in the street, by which neighbours know it; above it a generation
 _SECRET, _EPOCH, _MEMBER, _SCOPE, _BELOW, _ABOVE, _LIFE = 1, 2, 3, 4, 5, 6, 7
 
 
@@ -70,7 +71,7 @@ class Street:
             return False
         self.heard += 1
         if message.KIND == WAVE:
-            lit, onward = self._waves.heard(header.node, message, now_ms)
+            lit, onward = self._waves.heard(header.node & PLACES, message, now_ms)
             if onward is not None:
                 self._tell(onward)
             if lit:

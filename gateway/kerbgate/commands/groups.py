@@ -4,7 +4,7 @@
 name = "river-street"          # as commands name it
 street = "River Street"        # as people do; a dry run says it
 scope = 7                      # of group messages: the number that its lamps know; 0 reaches every lamp
-nodes = ["801-815", "820"]
+nodes = ["801-815", "820"]     # the lamps of a street as they stand in it
 """
 
 import re
@@ -28,12 +28,14 @@ _RANGE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """street: "" where the group is none. scope: of group messages, None: no group message reaches just these."""
+    """street: "" where the group is none. scope: of group messages, None: no group message reaches just these.
+    chain: the nodes as they are named: the lamps of a street, as they stand."""
 
     name: str
     street: str
     scope: int | None
     nodes: frozenset[int]
+    chain: tuple[int, ...]
 
 
 class Groups:
@@ -106,6 +108,10 @@ class Groups:
                 found[node] = (*found.get(node, ()), name)
         return found
 
+    def groups(self) -> list[Group]:
+        """All of them."""
+        return list(self._groups.values())
+
     def members(self) -> dict[str, frozenset[int]]:
         """The nodes of each group, by its name."""
         return {name: group.nodes for name, group in self._groups.items()}
@@ -148,12 +154,12 @@ def _group(row: Any, where: str) -> Group:
     parts: Any = values.get("nodes")
     if not isinstance(parts, list):
         raise wrong("nodes is no list")
-    nodes: set[int] = set()
+    nodes: dict[int, None] = {}
     for part in cast(list[Any], parts):
         match = _RANGE.fullmatch(str(part))
         first = int(match[1]) if match else 0
         last = int(match[2] or match[1]) if match else 0
         if not 1 <= first <= last <= 65535:
             raise wrong(f"nodes has {part!r}, which is no address and no range")
-        nodes.update(range(first, last + 1))
-    return Group(name, street, scope, frozenset(nodes))
+        nodes.update(dict.fromkeys(range(first, last + 1)))
+    return Group(name, street, scope, frozenset(nodes), tuple(nodes))

@@ -15,6 +15,8 @@ from kerbtools.provision.shell import opened, show, table
 
 if TYPE_CHECKING:
     from kerbtools.provision.commission import SelfTest
+    from kerbtools.provision.links import Access
+    from kerbtools.provision.street import Streets
 
 _PLACE = (
     ("--asset", "ID", "the asset's id: a lamp column, a bin"),
@@ -53,6 +55,8 @@ def provision(arguments: Sequence[str]) -> int:
     )
     _add_place(parser)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the role")
+    _add_links(parser)
+    _add_street(parser)
     parser.add_argument("--replace", metavar="OLD", help="take the place of this node, which goes back to the depot")
     parser.add_argument(
         "--no-self-test", "--no-selftest", action="store_true", help="do not run the node's self-test first"
@@ -92,6 +96,7 @@ def rekey(arguments: Sequence[str]) -> int:
     parser.add_argument("--site", help="begin a round for this site, or go on with it")
     parser.add_argument("--port", action="append", default=[], help="a connected board; several times")
     parser.add_argument("--quarantine", action="store_true", help="refuse the others' frames until they have theirs")
+    _add_street(parser)
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="seconds to wait for a board that sleeps")
     return shell.run(_rekey, parser.parse_args(arguments))
 
@@ -115,8 +120,60 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar=shown, help=text)
 
 
+def _add_links(parser: argparse.ArgumentParser) -> None:
+    links = parser.add_argument_group("links", "how the node reaches its gateway; without --link what it has stays")
+    links.add_argument(
+        "--link",
+        action="append",
+        default=[],
+        metavar="STRING",
+        help="serial:, mqtt://10.0.0.2/SITE, ble: ...; in order",
+    )
+    links.add_argument("--wifi", type=Path, metavar="FILE", help="a network's name and, below it, its password")
+    links.add_argument("--broker", type=Path, metavar="FILE", help="user:password, or ADDRESS user:password a line")
+    links.add_argument("--authority", type=Path, metavar="FILE", help="who signs the broker's certificate")
+    links.add_argument("--certificate", metavar="FILE", help="of the node; {node} stands for its address")
+    links.add_argument("--key", metavar="FILE", help="of that certificate")
+
+
+def _add_street(parser: argparse.ArgumentParser) -> None:
+    street = parser.add_argument_group("street", "of a lamp; without --street it lights for itself alone")
+    street.add_argument(
+        "--street", type=Path, metavar="FILE", help="the gateway's groups file, which says who stands where"
+    )
+    street.add_argument("--group-key", type=Path, metavar="FILE", help="group.key of that gateway's state folder")
+    street.add_argument("--spacing", type=float, metavar="M", help="metres from column to column (default: 35)")
+
+
+def _streets(options: argparse.Namespace) -> "Streets | None":
+    from kerbtools.provision.street import Streets
+
+    if options.street is None:
+        if options.group_key or options.spacing:
+            raise OrderError("no street is named", "name the groups file: --street FILE")
+        return None
+    if options.group_key is None:
+        raise OrderError("the lamps of a street share a key", "name the gateway's: --group-key FILE")
+    return Streets.load(options.street, options.group_key, options.registry, options.spacing)
+
+
+def _access(options: argparse.Namespace) -> "Access":
+    from kerbtools.provision import links
+
+    return links.Access(
+        links=links.read_links(options.link) if options.link else None,
+        wifi=links.read_wifi(options.wifi) if options.wifi else None,
+        brokers=links.read_brokers(options.broker) if options.broker else {},
+        authority=options.authority,
+        certificate=options.certificate,
+        key=options.key,
+    )
+
+
 def _provision(options: argparse.Namespace) -> int:
     from kerbtools.provision import many, sheet
+
+    access, streets = _access(options), _streets(options)
 
     if options.csv is None and len(options.port) > 1:
         raise OrderError("several ports take a list of nodes", "name it: --csv FILE")
@@ -136,7 +193,14 @@ def _provision(options: argparse.Namespace) -> int:
 
     say = _say(options.json)
     results = many.run(
-        ports, registry, assign, selftest=None if options.no_self_test else _selftest(), wait_s=options.wait, say=say
+        ports,
+        registry,
+        assign,
+        selftest=None if options.no_self_test else _selftest(),
+        wait_s=options.wait,
+        access=access,
+        streets=streets,
+        say=say,
     )
     return _finish(options, results)
 
@@ -217,7 +281,10 @@ def _rekey(options: argparse.Namespace) -> int:
                     given[port] = order_again(registry, address)
             return given
 
-        for result in many.run(options.port, registry, assign, wait_s=options.wait, say=_say(options.json)):
+        streets = _streets(options)
+        for result in many.run(
+            options.port, registry, assign, wait_s=options.wait, streets=streets, say=_say(options.json)
+        ):
             if result.card is None:
                 failed += 1
                 if not options.json:

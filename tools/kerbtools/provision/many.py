@@ -11,9 +11,11 @@ from itertools import repeat
 from kerbgate.errors import GatewayError
 from kerbgate.registry import HEARD, Card, Registry, inventory, provisioning, states
 from kerbtools.device import Device, DeviceError
-from kerbtools.provision.commission import Found, Prepared, SelfTest, commission, look, prepare
+from kerbtools.provision.commission import NO_ACCESS, Found, Prepared, SelfTest, commission, look, prepare
 from kerbtools.provision.errors import OrderError, ProvisionError
+from kerbtools.provision.links import Access
 from kerbtools.provision.order import Order
+from kerbtools.provision.street import Streets
 
 MAX_PORTS = 64  # boards at once: more than USB hubs on a bench carry
 Say = Callable[[str, str], None]  # port, what happens there
@@ -48,6 +50,8 @@ def run(
     *,
     selftest: SelfTest | None = None,
     wait_s: float = 0.0,
+    access: Access = NO_ACCESS,
+    streets: Streets | None = None,
     say: Say = lambda port, text: None,
 ) -> list[Result]:
     """Open all ports, ask `assign` who becomes what, and provision them side by side. ProvisionError from `assign`.
@@ -81,7 +85,7 @@ def run(
         # Addresses follow the lines, those that were asked for first: a free one must not be one of them.
         for port, order in sorted(given.items(), key=lambda item: (item[1].address is None, item[1].line)):
             try:
-                prepared[port] = prepare(port, benches[port].found, registry, order)
+                prepared[port] = prepare(port, benches[port].found, registry, order, access, streets)
             except (GatewayError, ProvisionError) as error:
                 results[port] = fail(port, order, error)
 

@@ -8,10 +8,11 @@ from typing import Any
 from kerbgate.registry import ROLES, Asset, Registry, cards, inventory, provisioning
 from kerbnode import config, lampsettings
 from kerbtools.provision.errors import OrderError
+from kerbtools.provision.links import read_links
 
 # Columns of a CSV file, and options by the same names. Of these, the first block describes the asset.
 ASSET_COLUMNS = ("asset", "site", "role", "latitude", "longitude", "usrn", "supply", "wattage_w", "luminaire", "feeder")
-NODE_COLUMNS = ("address", "unique_id", "settings", "replace", "lamp_hours")
+NODE_COLUMNS = ("address", "unique_id", "settings", "replace", "lamp_hours", "links")
 MAX_TEXT = 1000  # characters of a field
 PLACE_UNIT = 10_000  # of a lamp's latitude and longitude: 11 m
 _LAMP_COLUMNS = ("supply", "wattage_w", "luminaire", "feeder")
@@ -21,7 +22,8 @@ _LAMP_COLUMNS = ("supply", "wattage_w", "luminaire", "feeder")
 class Order:
     """One node to be. line: of the CSV file, 0 without one.
 
-    role: None takes that of the firmware on the board, and the asset's is not settled before.
+    role: None takes that of the firmware on the board, and the asset's is not settled before. links: strings of
+    links.json; none: those of all nodes of this run.
     """
 
     site: str
@@ -32,6 +34,7 @@ class Order:
     replaces: int | None = None
     start_hours: int | None = None
     settings: dict[str, int] = field(default_factory=dict[str, int])
+    links: tuple[str, ...] = ()
     line: int = 0
 
     @property
@@ -93,6 +96,7 @@ def order_from(registry: Registry, fields: Mapping[str, str], *, line: int = 0) 
         replaces=replaces,
         start_hours=whole("lamp_hours", fields["lamp_hours"], 1 << 20) if fields.get("lamp_hours") else None,
         settings=former.settings if former and not settings else settings,
+        links=read_links(fields.get("links", "").replace(";", " ").split()),
         line=line,
     )
 
