@@ -16,7 +16,7 @@ STUBS_VERSION := 1.29.0.post1
 help:  ## what this file can do
 	@sed -n 's/^\([a-z]*\):[^#]*## /make \1	/p' Makefile | expand -t 14
 
-demo: .venv/stamp-tools  ## a street in a box: three emulated bins, a gateway, a council's broker (ARGS="--for 60s --json --chaos")
+demo: .venv/stamp-tools  ## a street in a box: three emulated bins, a gateway, a council's broker (ARGS="--for 60s --json --chaos --link mqtt")
 	@$(BIN)/kerb demo $(ARGS)
 
 # Hundreds of processes import the same modules: they need not compile them each time.
@@ -36,7 +36,7 @@ lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, 
 	done
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|faults|levels|gateway|alarms|district|gateways|lighting|lampfaults|field|tools|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|ble|faults|levels|gateway|links|alarms|district|gateways|lighting|street|lampheap|lampfaults|field|tools|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing

@@ -41,6 +41,18 @@ class Plan:
         return self.generation == state.generation and life_tag(self.life) == state.life_tag
 
 
+class Sample:
+    """What kerbnode.sampling.take has returned. now_s: its time. judge: as it was left with. uptime_ms: when it began;
+    is_kept: it is on flash already."""
+
+    def __init__(self, now_s, judge, taken):
+        self.now_s = now_s
+        self.judge = judge
+        self.values, self.events, self.noise = taken
+        self.uptime_ms = 0
+        self.is_kept = False
+
+
 def settings(folder):
     """The effective settings by name, or None."""
     text = _read(folder + _BRIEF)
@@ -58,6 +70,14 @@ def keep(folder, settings, *fields):
     text = ",".join(['"%s":%d' % (name, settings[name]) for name in sorted(settings)])
     _write(folder + _BRIEF, ("{%s}" % text).encode())
     _write(folder + _PLAN, struct.pack(LAYOUT, *fields))
+
+
+def rises(settings, now, before, passed_s):
+    """Whether a level that rose from `before` to `now` percent, or None, reaches full within the forecast."""
+    full = settings["full_percent"]
+    if now is None or now >= full or before < 0 or passed_s <= 0:
+        return False
+    return now + (now - before) * settings["forecast_h"] * 3600 // passed_s >= full
 
 
 def _read(path):

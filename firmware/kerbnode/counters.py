@@ -18,7 +18,6 @@ LOST, HALF, INTACT = 0, 1, 2
 LIFE_SIZE = 8
 MAX_BLOCK = 64  # the most that settings let a block be; the skip has to cover any earlier setting
 MAX_READ_ERRORS = 8  # wakes in a row that slots may refuse to be read, about 3 hours of retries; then they are lost
-MAX_GAPS = 8  # ranges in one hello (kerbwire.messages)
 
 _GENERATION, _LIFE, _SEQ_LIMIT, _INDEX_LIMIT, _BOOT_COUNT, _GAPS, _CONFIRMED = 0, 1, 2, 3, 4, 5, 6
 
@@ -167,24 +166,10 @@ class Counters:
         self._write(self.seq_limit, self.index_limit)
 
     def _note_gap(self, first, end):
-        if first >= end:
-            return
-        gaps = sorted(self.gaps + [[first, end - first]])
-        joined = [gaps[0]]
-        for gap in gaps[1:]:
-            if gap[0] <= joined[-1][0] + joined[-1][1]:
-                _join(joined, gap)
-            else:
-                joined.append(gap)
-        while len(joined) > MAX_GAPS:
-            nearest = min(range(1, len(joined)), key=lambda i: joined[i][0] - joined[i - 1][0] - joined[i - 1][1])
-            _join(joined, joined.pop(nearest), nearest - 1)
-        self.gaps = joined
+        if first < end:
+            from kerbnode import gaps
 
-
-def _join(gaps, gap, at=-1):
-    first = gaps[at][0]
-    gaps[at] = [first, max(gaps[at][0] + gaps[at][1], gap[0] + gap[1]) - first]
+            self.gaps = gaps.joined(self.gaps, first, end)
 
 
 def _is_slot(slot):

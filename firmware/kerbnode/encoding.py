@@ -1,23 +1,7 @@
-"""What a node says, as the bytes of messages. Loaded for that, and let go before the node listens: a report takes more
-code than all that comes back."""
+"""A report as the bytes of a message. Loaded for that, and let go of before the node speaks where that can be: a report
+takes more code than all that comes back."""
 
 from kerbwire import messages
-from kerbwire.errors import WireError
-from kerbwire.events import Event
-
-
-def message(content):
-    """Of any message that is no report."""
-    return messages.encode(content)
-
-
-def event(index, item, boot, uptime_now):
-    """(message, 1) of an event as kerbnode.chunks has it; (b"", 0) if it cannot be said."""
-    time, _, evidence, code, severity, state, _ = item
-    try:
-        return messages.encode(Event(index, time, code, severity, state, evidence, boot, uptime_now)), 1
-    except WireError:
-        return b"", 0
 
 
 def report(run, boot, uptime_now, near):
@@ -26,3 +10,20 @@ def report(run, boot, uptime_now, near):
     records = [messages.Record(index, time, values) for index, time, _, values in run]
     count, body = messages.fit(records, messages.MAX_MESSAGE, boot, uptime_now, near)
     return body, count
+
+
+def ahead(outbox, longest, most):
+    """The next reports, at most `most` of `longest` records each, before anything of them is sent: {number of the first
+    record: (message, how many records)}. Reports that say what time it is now are made when they are sent."""
+    made = {}
+    after = -1
+    for _ in range(most):
+        run = outbox.next_run(longest, after)
+        if not run or run[0][2]:
+            break
+        body, count = report(run, None, None, outbox.near)
+        after = run[0][0] + count - 1
+        made[run[0][0]] = body, count
+        if not count:
+            break
+    return made

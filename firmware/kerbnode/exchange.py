@@ -11,7 +11,7 @@ from kerbwire.messages import COMMAND, CONFIG
 from kerbwire.node_end import MAX_BAD_FRAMES
 from kerbwire.session import Session
 
-ENCODING = "kerbnode.encoding"
+MAKING = ("kerbnode.encoding", "kerbnode.saying", "kerbnode.eventmsg", "kerbnode.channels")
 MAX_ORDERS = 16  # of one wake: as many as a gateway has under way to a node
 MAX_RUN = 24  # records of one report, in memory at once: a day of hours, which is all that 112 KB of heap bears
 
@@ -20,7 +20,9 @@ class Exchange:
     """Everything is handed in. make_hello(challenge) builds the Hello of this moment. obey(message, waited_s, order)
     acts on a command or a configuration, and returns its Result or None; order: NodeEnd.order when it came.
 
-    settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges.
+    settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges. made:
+    reports that are made already, by the number of their first record (kerbnode.encoding.ahead); made_hello: (the first
+    hello as bytes, its gaps); the owner gives both.
     """
 
     longest_run = MAX_RUN
@@ -43,22 +45,25 @@ class Exchange:
         self._more = False
         self._sent_ticks = 0
         self._boot_ends = {}  # newest time by earlier boot
+        self.made = {}
+        self.made_hello = None
 
     def hello(self, is_boot):
         """Say hello until it is committed. False: no answer. is_boot: beyond the day's budget, once a boot."""
         session = self._session
+        gaps = []
         action = session.on(sessions.HELLO_DUE)
         while action == sessions.SEND_HELLO:
             if not self._pace.may_send(is_boot):
                 action = session.on(sessions.SPENT)
                 break
-            hello = self._make_hello(session.challenge)
-            session.sent(self._send("hello", _encoded("message", hello), True))
+            hello, gaps = self._hello(session.challenge)
+            session.sent(self._send("hello", hello, True))
             action = self._listen()
         if action != sessions.CONFIRM:
             self._pace.silent()
             return False
-        self._counters.confirm(hello.gaps)
+        self._counters.confirm(gaps)
         self._pace.answered()
         if is_boot:
             self._outbox.take_back()
@@ -88,6 +93,41 @@ class Exchange:
             if not self._transact():
                 self._pace.silent()
                 return False
+        return True
+
+    def give(self):
+        """Where a technician's round listens, which answers nothing: say what waits, once, as far as the day's numbers
+        go, events first, then records from behind those that were said last. All of it goes on waiting for the
+        gateway's ack. False: it is no round."""
+        if not getattr(self._link, "collects", False):
+            return False
+        pace, outbox = self._pace, self._outbox
+        if self._session.state != sessions.REST:  # nothing but hello may leave
+            if pace.may_send():
+                self._send("hello", self._hello(None)[0], True)
+            pace.silent()
+            return True
+        given = -1
+        while pace.may_send(False, True):
+            found = outbox.next_event()
+            if not found or found[0] <= given:
+                break
+            given = found[0]
+            body, count = self._event(found)
+            if count:
+                outbox.sent(self._send("event", body, False), given, 1)
+        newest = outbox.said
+        for begin, end in ((newest, None), (-1, newest)):
+            last = begin
+            while pace.may_send():
+                run = outbox.next_run(self.longest_run, last)
+                if not run or (end is not None and run[0][0] > end):
+                    break
+                body, count = self._encode(run)
+                if count:
+                    outbox.sent(self._send("report", body, False), run[0][0], count)
+                last = run[0][0] + max(0, count - 1)
+        pace.silent()
         return True
 
     def tell(self, ranger_noise=0):
@@ -122,10 +162,12 @@ class Exchange:
         self.orders()
 
     def tell_once(self, kind, message):
-        """Send what the gateway asks for again if it does not come, and take what it answers. False: nothing left."""
+        """Send what the gateway asks for again if it does not come, and take what it answers. False: nothing left.
+        message: or its bytes."""
         if not self._pace.may_send(False, True):
             return False
-        seq = self._send(kind, _encoded("message", message), False)
+        body = message if isinstance(message, bytes) else _encoded("message", message)
+        seq = self._send(kind, body, False)
         return self._hear(lambda answer: isinstance(answer, messages.Ack) and seq in answer.committed, self._sent_ticks)
 
     def _transact(self, event=None):
@@ -133,7 +175,7 @@ class Exchange:
         acknowledged."""
         session = self._session
         urgent = event is not None
-        run = event or self._outbox.next_run(self.longest_run)
+        run = event or self._next_run()
         if not run:
             return True
         action = session.on(sessions.REPORT_DUE)
@@ -156,11 +198,19 @@ class Exchange:
             if action == sessions.SETTLE:
                 self._pace.answered()
                 return True
-            run = event or self._outbox.next_run(self.longest_run)
+            run = event or self._next_run()
             if action == sessions.SEND_REPORT and not run:
                 session.on(sessions.SETTLED)
                 return True
         return False
+
+    def _hello(self, challenge):
+        """(message, gaps that it declares)"""
+        made, self.made_hello = self.made_hello, None
+        if made and not challenge:
+            return made
+        hello = self._make_hello(challenge)
+        return _encoded("message", hello), hello.gaps
 
     def _event(self, event):
         """(message, 1); (b"", 0) if it cannot be said."""
@@ -171,8 +221,15 @@ class Exchange:
             uptime = max(time, self._clock.uptime() if boot == self._counters.boot_count else time)
         return _encoded("event", index, item, boot or None, uptime)
 
+    def _next_run(self):
+        """The records of the next report; of one that is made already its first number is enough."""
+        first = self._outbox.fresh_of(sorted(self.made))
+        return self._outbox.next_run(self.longest_run) if first is None else [(first, 0, 0, {})]
+
     def _encode(self, run):
         """(message, how many records of the run it holds); (b"", 0) if not even the first can be sent."""
+        if run[0][0] in self.made:
+            return self.made[run[0][0]]
         boot = run[0][2]
         return _encoded("report", run, boot or None, self._uptime_of(boot, run), self._outbox.near)
 
@@ -208,6 +265,7 @@ class Exchange:
                     action = session.challenged(message.challenge)
                     if action == sessions.SEND_HELLO:  # before the answer leaves: its ack may be lost, and so may we
                         self._outbox.forget_near()
+                        self.made = {}
                         self._outbox.save()
             elif isinstance(message, messages.Ack):
                 action = session.answered(message.committed)
@@ -259,18 +317,23 @@ class Exchange:
 
 
 def _encoded(what, *arguments):
-    """What kerbnode.encoding makes, which is let go of at once where it is a file of its own."""
+    """What kerbnode.encoding, eventmsg or saying makes; each is let go of at once where it is a file of its own."""
     made = _made(what, arguments)
-    if is_loaded(ENCODING):
-        let_go(ENCODING)
+    for name in MAKING:
+        if is_loaded(name):
+            let_go(name)
     return made
 
 
 def _made(what, arguments):
-    from kerbnode import encoding
-
     if what == "report":
+        from kerbnode import encoding
+
         return encoding.report(*arguments)
     if what == "event":
-        return encoding.event(*arguments)
-    return encoding.message(*arguments)
+        from kerbnode import eventmsg
+
+        return eventmsg.event(*arguments)
+    from kerbnode import saying
+
+    return saying.message(*arguments)

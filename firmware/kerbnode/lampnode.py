@@ -382,12 +382,10 @@ class LampNode:
 
     def _tell_log(self):
         """What the boot before this one left behind travels with its hello: its last lines, a crash among them."""
-        from kerbnode import log
-        from kerbwire import controls
+        from kerbnode import telling
 
-        boot = self.counters.boot_count - 1
-        for number, data in log.pieces(self._folder, boot, 0, controls.MAX_LOG)[-2:]:
-            self.talk.tell_once("log", controls.Log(boot, number, data))
+        for message in telling.messages(self._folder, self.counters.boot_count - 1, 0)[-2:]:
+            self.talk.tell_once("log", message)
 
     def _obey(self, message, waited_s, order):
         """Act on what was asked. Its number is on flash before: that waits for a ramp, but not for long, and an

@@ -3,31 +3,36 @@
 What has to survive lies on flash before it counts; what only saves work lies in retained memory.
 """
 
-from kerbnode import brief, flash, hal, heat, identity, retained, wake
+from kerbnode import brief, flash, hal, identity, retained
 from kerbnode.chunks import shown
-from kerbnode.clock import Clock, next_due_ms, next_wake_s, sleep_ms
+from kerbnode.clock import Clock
 from kerbnode.counters import HALF, LOST, Counters
 from kerbnode.events import FAST, Judge
 from kerbnode.modules import let_go
 from kerbnode.outbox import Outbox
 from kerbnode.pace import Pace
-from kerbnode.slots import TRIAL_SILENCES, Slots
-from kerbwire.channels import FILL
+from kerbnode.slots import TRIAL_SILENCES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
 DAY_S = 86400
-MAX_CHECKS = 3  # in a row; then the next sample decides
 SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
 SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
-SAFE_SLEEP_S = 3600
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
-CONFIG = "kerbnode.config"
-SPEAKING = ("kerbnode.report", "kerbnode.orders", "kerbnode.log", "kerbnode.link")
+CONFIG = ("kerbnode.config", "kerbnode.slots")
+MAKING = ("kerbnode.encoding", "kerbnode.channels")
+TELLING = ("kerbnode.saying", "kerbnode.telling", "kerbnode.log")
+SPEAKING = ("kerbnode.report", "kerbnode.sealing", "kerbnode.orders", "kerbnode.link") + TELLING
 DRIVERS = "kerbnode.drivers."
-SAMPLING = ("kerbnode.sampling", "kerbnode.sensors", "kerbnode.selftest", DRIVERS)  # modules, as files and as sources
+SAMPLING = (
+    "kerbnode.sampling",
+    "kerbnode.wake",
+    "kerbnode.sensors",
+    "kerbnode.selftest",
+    DRIVERS,
+)  # modules, as files and as sources
 
 
 class Node:
@@ -43,16 +48,21 @@ class Node:
         self._slots: "Any" = None  # of a configuration that has proved itself they are read when one comes
         self.settings, self._complaints = settings, []
         if not settings:
-            self._slots = Slots(folder)
+            self._slots = self._open_slots()
             self.settings, self._complaints = self._settings_of(self._slots.patch)
+            if not self._slots.trial:
+                self._slots = None
             let_go(CONFIG)
         self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
         self.outbox = Outbox(folder + "/outbox", self.settings["outbox_segments"], self.counters.declare_gap)
         self._exchange: "Any" = None
         self._link: "Any" = None
+        self._made = {}
+        self._made_hello: "Any" = None
+        self._hashes = ()
         self._cause = hal.POWER_ON
         self._ranger_noise = 0
-        self._restarts = False
+        self.restarts = False
 
     def cycle(self, state, crashes=0, sample=None):
         """From wake to sleep. state: what was retained, or None. sample: one that this wake has taken already. Returns
@@ -61,7 +71,7 @@ class Node:
         failures = crashes
         if state is None:
             failures = max(crashes, self._failures(crashes))
-            if failures and self._on_trial():
+            if failures and self.on_trial():
                 self._roll_back()
         safe = failures >= SAFE_FAILURES and failures % SAFE_TRY
         state, is_boot = self._begin(state, crashes, sample)
@@ -78,13 +88,13 @@ class Node:
             self.judge = Judge(self.settings)
             self.judge.unpack(self.outbox.judge())
             self.judge.unpack(state.heat if not is_boot else b"")
-        self._hello_due = bool(state.flags & retained.HELLO)
-        self._event_waits = bool(state.flags & retained.EVENT)
+        self.hello_due = bool(state.flags & retained.HELLO)
+        self.event_waits = bool(state.flags & retained.EVENT)
         if is_boot:
-            self._event_waits = self.outbox.next_event() is not None
+            self.event_waits = self.outbox.next_event() is not None
         if is_boot:  # hello comes before the first sample: its answer dates that sample
             self._say_hello(True)
-            self._open_exchange()
+            self.open_exchange()
             self._end_exchange(0)
             let_go(SPEAKING)
         sampled_ms = None
@@ -100,35 +110,24 @@ class Node:
                 self._have(sample, True)
             else:
                 self._hal.feed()
-                self._take(is_boot, state.flags & retained.SAMPLE)
+                self.take(is_boot, state.flags & retained.SAMPLE)
                 self._hal.feed()
             self._report()
         if self._exchange:
             self._end_exchange(self._ranger_noise)
-        if self._on_trial() and self.pace.level >= TRIAL_SILENCES:
+            let_go(SPEAKING)
+        if self.on_trial() and self.pace.level >= TRIAL_SILENCES:
             self._roll_back()
         self.outbox.save()
         self._journal.save(self._folder, self._when())
-        self._brief(safe)
+        from kerbnode import closing
+
+        closing.plan(self, self._folder, safe)
         if is_boot and not safe:
             flash.replace(self._folder + "/good", self.counters.boot_count)
-        if self._restarts:
+        if self.restarts:
             return 0
-        return self._end(state, sampled_ms, safe)
-
-    def _brief(self, safe):
-        """Tell the short wakes that follow what they have to know."""
-        counters, outbox, settings = self.counters, self.outbox, self.settings
-        index = counters.next_index
-        plain = counters.confirmed and not counters.gaps and not self._on_trial() and not safe
-        tail = outbox.tail() if plain else None
-        due = [index + settings[name] - outbox.pending(settings[name]) for name in ("report_records", "soon_records")]
-        since_s, fill = self._oldest()
-        brief.keep(
-            self._folder, settings, counters.life, counters.generation & 0xFFFF,
-            counters.seq_limit, counters.index_limit, counters.boot_count, brief.NONE if tail is None else tail, due[0],
-            due[1], since_s, fill,
-        )  # fmt: skip
+        return closing.sleep(self, self._hal, self._board, state, sampled_ms, safe)
 
     def _failures(self, crashes):
         """Boots since the last that got as far as its sleep; 0 before the first."""
@@ -143,17 +142,17 @@ class Node:
         self._slots.give_up()
         self.settings = self._settings_of(self._slots.patch)[0]
 
+    def _open_slots(self):
+        from kerbnode.slots import Slots
+
+        return Slots(self._folder)
+
     def _settings_of(self, patch):
         from kerbnode import config
 
         return config.read(self._folder + "/config.json", patch)
 
-    def _digest(self):
-        from kerbnode import config
-
-        return config.digest(self.settings)
-
-    def _on_trial(self):
+    def on_trial(self):
         return self._slots is not None and self._slots.trial
 
     def _begin(self, state, crashes, sample) -> "tuple[retained.State, bool]":
@@ -185,7 +184,7 @@ class Node:
             say("boot", shown(counters.life), counters.next_seq, counters.next_index, hal.CAUSES[cause])
         return state, is_boot  # pyright: ignore[reportReturnType]  # without one it is a reboot
 
-    def _take(self, is_boot, is_record):
+    def take(self, is_boot, is_record):
         """Sample and judge; keep what happened, and the record where one is due."""
         from kerbnode.sampling import take
 
@@ -194,7 +193,7 @@ class Node:
             self._hal, self._board, self._journal, self.judge, self.settings, self.clock.local_ms, now_s, is_boot,
             is_record,
         )  # fmt: skip
-        self._have(wake.Sample(now_s, self.judge, taken), is_record)
+        self._have(brief.Sample(now_s, self.judge, taken), is_record)
 
     def _have(self, sample, is_record):
         self._ranger_noise = sample.noise
@@ -219,7 +218,7 @@ class Node:
             index += 1
         for code, _, state, _ in events:
             self._journal.keep("event", shown(self.counters.life), index, code, state)
-            self._event_waits = True
+            self.event_waits = True
             index += 1
         if self.outbox.dropped > dropped:
             self._journal.note("outbox full: dropped", self.outbox.dropped - dropped, "records")
@@ -232,56 +231,77 @@ class Node:
     def _report(self):
         """Talk to the gateway if it is time to."""
         pace, outbox = self.pace, self.outbox
-        urgent = self._event_waits
+        urgent = self.event_waits
         wanted = self.settings["report_records"]
         if not urgent and self._fills_up():
             wanted = min(wanted, self.settings["soon_records"])
-        hello_due = self._hello_due or self.counters.gaps or not self.counters.confirmed or pace.needs_hello()
+        hello_due = self.hello_due or self.counters.gaps or not self.counters.confirmed or pace.needs_hello()
         if not pace.may_exchange(urgent) or not (hello_due or urgent or outbox.pending(wanted) >= wanted):
+            return
+        ready = 1 if urgent else wanted
+        if outbox.pending(ready) >= ready:
+            self._make_ahead()
+        if not hello_due and self.open_exchange().give():
             return
         if hello_due and not self._say_hello(False):
             return
         if urgent:
-            if not self._open_exchange().events():
+            if not self.open_exchange().events():
                 return
-            self._event_waits = outbox.next_event() is not None
+            self.event_waits = outbox.next_event() is not None
             wanted = 1  # the radio is on: what waits goes along
-        if outbox.pending(wanted) >= wanted and not self._open_exchange().reports(wanted):
+        if outbox.pending(wanted) >= wanted and not self.open_exchange().reports(wanted):
             return
-        if self._on_trial() and self._exchange:
+        if self.on_trial() and self._exchange:
             self._slots.prove()
+
+    def _make_ahead(self):
+        """Reports are made before what speaks is loaded: the heap need not bear both."""
+        self.let_go_of_sampling()
+        from kerbnode import encoding
+        from kerbnode.exchange import MAX_RUN
+
+        self._made = encoding.ahead(self.outbox, MAX_RUN, self.settings["reports_per_wake"])
+        let_go(MAKING)
 
     def _fills_up(self):
         """Whether the level, by its rise since the oldest record that waits, reaches full within the forecast."""
         settings = self.settings
         if not settings["forecast_h"] or self.outbox.pending(settings["soon_records"]) < settings["soon_records"]:
             return False
-        since_s, fill = self._oldest()
-        return wake.rises(settings, self.judge.level, fill, self._now_s() - since_s)
-
-    def _oldest(self):
-        """(time, fill or -1) of the oldest record that waits; (brief.NONE, -1) without one."""
-        run = self.outbox.next_run(1)
-        return (run[0][1], max(-1, run[0][3].get(FILL, -1))) if run else (brief.NONE, -1)
+        since_s, fill = self.outbox.oldest()
+        return brief.rises(settings, self.judge.level, fill, self._now_s() - since_s)
 
     def _say_hello(self, is_boot):
-        self._hello_due = not self._open_exchange().hello(is_boot)
-        if is_boot and not self._hello_due:
-            self._tell_log()
-        return not self._hello_due
+        self._hashes = flash.digest("/bundle.json")[:8], _digest(self.settings)
+        let_go(CONFIG)
+        self.let_go_of_sampling()
+        pieces = self._make_hello_ahead(is_boot)
+        let_go(TELLING)
+        if self.open_exchange().give():
+            return False
+        self.hello_due = not self._exchange.hello(is_boot)
+        for piece in [] if self.hello_due else pieces:
+            self._exchange.tell_once("log", piece)
+        return not self.hello_due
 
-    def _tell_log(self):
-        """What the boot before this one left behind travels with its hello: its last lines, a crash among them."""
-        from kerbnode import log
-        from kerbwire.controls import MAX_LOG, Log
+    def _make_hello_ahead(self, is_boot):
+        """What the boot before this one left behind travels with its hello: its last lines, a crash among them; as
+        bytes, made before there is a link."""
+        from kerbnode import saying
 
-        boot = self.counters.boot_count - 1
-        for number, data in log.pieces(self._folder, boot, 0, MAX_LOG)[-2:]:
-            self._open_exchange().tell_once("log", Log(boot, number, data))
+        hello = self._make_hello(None)
+        self._made_hello = saying.message(hello), hello.gaps
+        if not is_boot:
+            return []
+        from kerbnode import telling
 
-    def _open_exchange(self):
+        found = telling.messages(self._folder, self.counters.boot_count - 1, 0)[-2:]
+        return [saying.message(each) for each in found]
+
+    def open_exchange(self):
         if not self._exchange:
-            self._let_go_of_sampling()
+            self.let_go_of_sampling()
             from kerbnode.exchange import Exchange
             from kerbnode.link import opened
             from kerbwire.node_end import NodeEnd
@@ -305,6 +325,8 @@ class Node:
                 make_hello=self._make_hello,
                 obey=self._obey,
             )
+            self._exchange.made, self._made = self._made, {}
+            self._exchange.made_hello, self._made_hello = self._made_hello, None
         return self._exchange
 
     def _end_exchange(self, noise):
@@ -314,109 +336,33 @@ class Node:
         self._link.close()
         self._exchange = self._link = None
 
-    def _let_go_of_sampling(self):
+    def let_go_of_sampling(self):
         thermometer = self._board["sensors"].get("temperature") or {}
         let_go(SAMPLING, DRIVERS + thermometer.get("driver", ""))  # that one all wakes have at hand
 
     def _make_hello(self, challenge):
-        config_hash = self._digest()
-        let_go(CONFIG)
-        from kerbnode import __version__
-        from kerbwire.channels import BIN
-        from kerbwire.messages import Hello
+        from kerbnode import saying
 
-        return Hello(
-            role=BIN,
-            board=self._board["name"],
-            firmware=__version__,
-            bundle=flash.digest("/bundle.json")[:8],
-            reset_cause=self._cause,
-            boot_count=self.counters.boot_count,
-            config_hash=config_hash,
-            next_index=self.counters.next_index,
-            gaps=list(self.counters.gaps),
-            challenge=challenge,
-        )
+        return saying.hello(self._board["name"], self._cause, self.counters, self._hashes, challenge)
 
     def _obey(self, message, waited_s, _):
-        from kerbnode import orders
-        from kerbwire import controls
+        from kerbnode import binorders
 
-        def restart():
-            self._restarts = True
-            return controls.APPLIED, None
-
-        def sample():
-            self._take(False, True)
-            self._open_exchange().reports(1)
-            return controls.APPLIED, self.counters.next_index - 1
-
-        def resend(first, count):
-            held = self.outbox.resend(first, count)
-            self.outbox.save()
-            self._open_exchange().reports(1)
-            return controls.APPLIED, held
-
-        def self_test():
-            root = self._folder.rsplit("/", 1)[0]
-            done = orders.self_test(self._hal, self._board, self.settings, self._journal, root)
-            self._let_go_of_sampling()
-            return done
-
-        do = {
-            controls.RESTART: restart,
-            controls.SAMPLE: sample,
-            controls.RESEND: resend,
-            controls.IDENTIFY: lambda seconds: orders.blink(self._hal, self._board, seconds),
-            controls.SELF_TEST: self_test,
-            controls.SEND_LOG: lambda *what: orders.send_log(self._folder, self._open_exchange().tell_once, *what),
-        }
-        self._slots = self._slots or Slots(self._folder)
-        version = self._slots.version
-        result = orders.Orders(self._folder, self._slots, self._settings_of, do).take(
-            message, self.clock.utc(), waited_s
-        )
-        if self._slots.version != version:
-            self._hello_due = True  # at the next wake: it says which configuration holds, and its answer proves that
+        slots = self._slots = self._slots or self._open_slots()
+        version = slots.version
+        do = binorders.operations(self, self._hal, self._board, self._journal, self._folder)
+        obeyed = binorders.Orders(self._folder, slots, self._settings_of, do, _digest)
+        result = obeyed.take(message, self.clock.utc(), waited_s)
+        if slots.version != version:
+            self.hello_due = True  # at the next wake: it says which configuration holds, and its answer proves that
         return result
-
-    def _end(self, before, sampled_ms, safe):
-        """Write the retained memory; return ms to sleep. A sleep longer than the port's longest is made of hops."""
-        now_ms, uptime_ms = self.clock.local_ms(), self.clock.uptime_ms()
-        check_ms = None
-        checks = 0 if before.flags & retained.SAMPLE else before.checks
-        if safe:
-            due_ms = now_ms + SAFE_SLEEP_S * 1000
-        else:
-            if sampled_ms is not None:
-                sampled_ms += now_ms - uptime_ms
-            due_ms = next_due_ms(now_ms, self.settings["interval_s"] * 1000, sampled_ms)
-            again = self._event_waits and self.pace.hurries(True)
-            if (self.judge.hurry or again or (self._hello_due and self._on_trial())) and checks < MAX_CHECKS:
-                check_ms = now_ms + min(self.settings["check_s"], self.judge.heat_s or DAY_S) * 1000
-        if check_ms is not None or before.flags & retained.CHECK:
-            checks = min(checks + 1, MAX_CHECKS)
-        heat_s = self.judge.heat_s if self._board["sensors"].get("temperature") and not safe else 0
-        if check_ms is not None:  # which takes the temperature too, and comes as soon
-            heat_s = 0
-        wake_s, flag = next_wake_s(self._hal.sleep_span_ms, now_ms, due_ms, heat_s, check_ms)
-        span_ms = wake_s * 1000 - now_ms
-        state = retained.State()
-        state.flags = flag | (retained.HELLO if self._hello_due else 0) | (retained.EVENT if self._event_waits else 0)
-        state.unanswered, state.level, state.wait_intervals = (
-            self.pace.unanswered, self.pace.level, self.pace.wait_intervals,
-        )  # fmt: skip
-        state.spent, state.day = self.pace.spent, self.pace.day
-        state.uptime_s = (uptime_ms + span_ms) // 1000
-        state.utc_s = wake_s if self.clock.is_set() else 0
-        span_ms = sleep_ms(span_ms, self.clock.ppm)
-        if checks < MAX_CHECKS:  # a knock a minute is no reason to wake for each
-            self._hal.wake_on(heat.wake_pins(self._board))
-        state.checks, state.ppm, state.heat = checks, self.clock.ppm, self.judge.pack()[:FAST]
-        self.counters.save_to(state)
-        self._hal.keep_retained(state.pack(), span_ms)
-        return span_ms
 
     def _when(self):
         utc_s = self.clock.utc()
         return "+%d" % self.clock.uptime() if utc_s is None else utc_s
+
+
+def _digest(settings):
+    from kerbnode import config
+
+    return config.digest(settings)

@@ -3,7 +3,7 @@
 The id is on flash before the node acts, the result before it is answered; firmware/ORDERS.md has each operation.
 """
 
-from kerbnode import config, flash
+from kerbnode import flash
 from kerbwire import controls
 from kerbwire.commands import ANSWER, IGNORE, Commands
 
@@ -18,7 +18,7 @@ class Orders:
     settings_of(patch): the effective settings with a patch, and the complaints about it.
     """
 
-    def __init__(self, folder, slots, settings_of, do, digest=config.digest):
+    def __init__(self, folder, slots, settings_of, do, digest):
         self._path = folder + "/commands"
         self._digest = digest
         stored = flash.load(self._path)
@@ -98,13 +98,12 @@ def self_test(hal, board, settings, journal, root):
 
 def send_log(folder, send, boot, first):
     """Send what is held of a boot's log from line `first` on, and say how many messages that took."""
-    from kerbnode import log
+    from kerbnode import telling
 
-    pieces = log.pieces(folder, boot, first, controls.MAX_LOG)[:MAX_LOGS]
-    for number, data in pieces:
-        send("log", controls.Log(boot, number, data, number - first if number > first else None))
-        first = number + data.count(b"\n")
-    return controls.APPLIED, len(pieces)
+    found = telling.messages(folder, boot, first)[:MAX_LOGS]
+    for message in found:
+        send("log", message)
+    return controls.APPLIED, len(found)
 
 
 def _is_stored(stored):

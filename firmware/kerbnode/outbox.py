@@ -7,8 +7,10 @@ What lies in a segment: kerbnode.chunks. What does not check out ends its segmen
 """
 
 from kerbnode import flash
+from kerbnode.brief import NONE
 from kerbnode.chunks import HEAD, SEGMENT_RECORDS, chunk, scan, shown
 from kerbwire import cbor
+from kerbwire.channels import FILL
 from kerbwire.flights import Flights
 
 EVENT = 7  # items of an event's array
@@ -128,12 +130,31 @@ class Outbox:
         self._changed = True
         return held
 
-    def next_run(self, most):
+    def next_run(self, most, after=-1):
         """Records for one report: [(index, time, boot, values)], oldest first, at most `most`; empty if none wait.
+        after: only of those behind this number.
 
         Consecutive, of one boot or all in UTC, times not falling. What is in flight comes last: its ack may be late.
         """
-        return self._run(most, False) or self._run(most, True)
+        return self._run(most, False, after) or self._run(most, True, after)
+
+    @property
+    def said(self):
+        """The last record of the report that was sent last, as far as that is remembered; -1 without one."""
+        flying = self._flights.flying
+        return flying[-1][1] + flying[-1][2] - 1 if flying else -1
+
+    def oldest(self):
+        """(time, fill or -1) of the oldest record that waits; (NONE, -1) without one."""
+        run = self.next_run(1)
+        return (run[0][1], max(-1, run[0][3].get(FILL, -1))) if run else (NONE, -1)
+
+    def fresh_of(self, numbers):
+        """The first of these numbers whose record waits and is not in flight, or None."""
+        for index in numbers:
+            if not (self._is_acked(index, index + 1) or self._is_aside(index) or self._flights.carries(index)):
+                return index
+        return None
 
     def newest_time(self, boot, index):
         """The newest time of a boot, whose record `index` is; acknowledged ones count too. They lie in one row."""
@@ -182,11 +203,14 @@ class Outbox:
         """A committed record, if it is the newest and dated in UTC: reports near it may say so in fewer bits."""
         if self.near and index <= self.near[0]:
             return
+        home = None
         for segment in self._segments:
-            if segment <= index < segment + self._size(segment):
-                item = self._record(segment, index - segment)
-                if not item[1] and len(item) != EVENT:
-                    self.near = (index, item[0])
+            if segment <= index:
+                home = segment
+        if home is not None and index < home + self._size(home):
+            item = self._record(home, index - home)
+            if not item[1] and len(item) != EVENT:
+                self.near = (index, item[0])
 
     def take_back(self):
         """What was set aside may be tried again: after a boot, which may have brought other software to either end."""
@@ -213,9 +237,11 @@ class Outbox:
             )  # fmt: skip
             self._changed = False
 
-    def _run(self, most, in_flight_too):
+    def _run(self, most, in_flight_too, after):
         run = []
         for index, segment in self._waiting():
+            if index <= after:
+                continue
             if not in_flight_too and self._flights.carries(index):
                 if run:
                     break
@@ -236,11 +262,11 @@ class Outbox:
     def _waiting(self):
         """As _unacknowledged, without what is set aside."""
         for index, segment in self._unacknowledged():
-            for first, count in self.aside:
-                if first <= index < first + count:
-                    break
-            else:
+            if not self._is_aside(index):
                 yield index, segment
+
+    def _is_aside(self, index):
+        return any(first <= index < first + count for first, count in self.aside)
 
     def _unacknowledged(self):
         """(index, its segment) of each, oldest first. Touches a segment only if it is not known to be acknowledged."""
@@ -261,7 +287,7 @@ class Outbox:
 
     def _size(self, segment):
         if segment not in self._sizes:
-            self._sizes[segment] = scan(flash.read(self._path(segment)) or b"")[0]
+            self._sizes[segment] = scan(self._bytes(segment))[0]
         return self._sizes[segment]
 
     def _settle_end(self, segment, after):
@@ -285,14 +311,22 @@ class Outbox:
         return None if data is None else count, end if after is None else min(end, after)
 
     def _record(self, segment, place):
-        """One record or event. The bytes of its segment are kept for the next one."""
-        if self._cached[0] != segment:
-            self._cached = (segment, flash.read(self._path(segment)) or b"")
-        data = self._cached[1]
+        """One record or event."""
+        data = self._bytes(segment)
         at = 0
         for _ in range(place):
             at += HEAD + (data[at] << 8 | data[at + 1])
         return cbor.decode(data[at + HEAD : at + HEAD + (data[at] << 8 | data[at + 1])])
+
+    def _bytes(self, segment):
+        """Of a segment, kept for the next look at it; b"" where it cannot be read now."""
+        if self._cached[0] != segment:
+            self._cached = (None, b"")  # before the next is read: the heap need not hold both
+            data = flash.read(self._path(segment))
+            if data is None:
+                return b""
+            self._cached = (segment, data)
+        return self._cached[1]
 
     def _make_room(self):
         """Remove the oldest segment that is all acknowledged; else the oldest, its waiting records declared a gap."""

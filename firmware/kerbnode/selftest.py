@@ -87,7 +87,25 @@ def run(time, board_hal, board, settings, root="", speaks=False):
         rows += parts(board_hal, board["sensors"], settings)
     if not speaks:
         _check(rows, board_hal, "link", _link, board_hal, board["link"])
-    _check(rows, board_hal, "radio", _radio)
+    if not (speaks and board_hal.radio_off):  # it carries what is being said
+        _check(rows, board_hal, "radio", _radio)
+    if not speaks:
+        rows += links(board_hal, board, root)
+    return rows
+
+
+def links(board_hal, board, root):
+    """The rows of the links that links.json names, the UART apart: each is opened once."""
+    text = flash.read(root + "/node/links.json")
+    if not text:
+        return []
+    from kerbnode.link.fallback import names, parts
+
+    rows = []
+    for name in names(text):
+        scheme = parts(name)[0]
+        if scheme != "serial":
+            _check(rows, board_hal, "link:" + scheme, _air_link, name, board_hal, board, root)
     return rows
 
 
@@ -272,6 +290,26 @@ def _link(board_hal, facts):
     board_hal.uart(facts, 256)
     value = "UART %d, %d baud" % (facts["uart"], facts["baud"])
     return PASS, value, "it opens", ""
+
+
+def _air_link(name, board_hal, board, root):
+    from kerbnode import identity
+    from kerbnode.link.fallback import open_one, told
+
+    limit = "it opens"
+    if name[:4] == "ble:":
+        return SKIP, "not tried", limit, "it needs its gateway in range: see there whether it is heard"
+    try:
+        me = identity.read(root + "/node/identity.cbor")
+    except identity.IdentityError as error:
+        return SKIP, str(error), limit, error.hint
+    try:
+        link = open_one(name, board_hal, board, me, root + "/node")
+    except (OSError, ImportError, ValueError, KeyError) as error:
+        return FAIL, "not to be had", limit, told(error)
+    rssi = link.tally.rssi
+    link.close()
+    return PASS, "%d dBm" % rssi if rssi else "open", limit, ""
 
 
 def _radio():

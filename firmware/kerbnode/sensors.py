@@ -8,7 +8,7 @@ from kerbwire.channels import (
     AT_TEMPERATURE,
     AT_TILT,
     BATTERY,
-    CHANNELS,
+    BOUNDS,
     DISTANCE,
     FAULT,
     FAULTY_PART,
@@ -94,8 +94,8 @@ class Sensors:
             flags |= FAULTY_PART
         values[FILL], values[QUALITY] = fill, flags
         for ident in values:  # a report could not carry it, and one bad value must not cost the others
-            channel = CHANNELS[ident]
-            if values[ident] not in SPECIAL and not channel.low <= values[ident] <= channel.high:
+            low, high = BOUNDS[ident]
+            if values[ident] not in SPECIAL and not low <= values[ident] <= high:
                 values[ident] = FAULT
         return values
 

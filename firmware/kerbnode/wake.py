@@ -18,18 +18,6 @@ _SLOW = FAST - SIZE  # where the judge's state begins, seen from the end of a ch
 _HEAD = bytes([0x40 - _SLOW])
 
 
-class Sample:
-    """What kerbnode.sampling.take has returned. now_s: its time. judge: as it was left with. uptime_ms: when it began;
-    is_kept: it is on flash already."""
-
-    def __init__(self, now_s, judge, taken):
-        self.now_s = now_s
-        self.judge = judge
-        self.values, self.events, self.noise = taken
-        self.uptime_ms = 0
-        self.is_kept = False
-
-
 def cycle(hal, board, journal, state, settings, folder):
     """(ms to sleep with the state retained, None), or (None, the Sample or None) where a long wake is due."""
     plan = brief.plan(folder)
@@ -62,7 +50,7 @@ def cycle(hal, board, journal, state, settings, folder):
     if state.utc_s:
         now_s = (now_s + 30) // 60 * 60
     hal.feed()
-    sample = Sample(now_s, judge, take(hal, board, journal, judge, settings, local_ms, now_s, False, True))
+    sample = brief.Sample(now_s, judge, take(hal, board, journal, judge, settings, local_ms, now_s, False, True))
     hal.feed()
     sample.uptime_ms = state.uptime_s * 1000 + begun_ms
     if sample.events or judge.days_left is not None:
@@ -92,12 +80,4 @@ def _has_to_speak(plan, state, settings, judge, index, now_s):
         return True
     if not settings["forecast_h"] or index < plan.soon:
         return False
-    return plan.since_s == brief.NONE or rises(settings, judge.level, plan.fill, now_s - plan.since_s)
-
-
-def rises(settings, now, before, passed_s):
-    """Whether a level that rose from `before` to `now` percent, or None, reaches full within the forecast."""
-    full = settings["full_percent"]
-    if now is None or now >= full or before < 0 or passed_s <= 0:
-        return False
-    return now + (now - before) * settings["forecast_h"] * 3600 // passed_s >= full
+    return plan.since_s == brief.NONE or brief.rises(settings, judge.level, plan.fill, now_s - plan.since_s)

@@ -29,6 +29,7 @@ from kerbgate.config import Config
 from kerbgate.errors import ConfigError, ControlError, GatewayError, StoreError
 from kerbgate.field.service import FieldService
 from kerbgate.forward import Pump
+from kerbgate.handed import HandIn
 from kerbgate.inlets import Inlet, open_inlet
 from kerbgate.intake import Intake
 from kerbgate.letters import LetterSource
@@ -154,6 +155,7 @@ class Gateway:
             operations |= {**self.command_service.operations, **self.alarm_service.operations}
             operations |= self.field.operations
             operations["rollups"] = self._rollups
+            operations["hand"] = HandIn(self.intake, self.clock).operation
             if shadow:
                 operations["send"] = no_commands
             async with control.Server(config.gateway.state, operations):

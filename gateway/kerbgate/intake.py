@@ -17,7 +17,7 @@ from kerbgate.acks import Acks, Owed
 from kerbgate.challenges import Challenges
 from kerbgate.clock import Clock
 from kerbgate.errors import RegistryError
-from kerbgate.inlets.base import QUEUE_FULL, Counters, Route, Signal
+from kerbgate.inlets.base import QUEUE_FULL, Counters, Gathered, Route, Signal
 from kerbgate.keys import Sealer, UplinkKeys
 from kerbgate.registry import HEARD, Node, Registry
 from kerbgate.resends import Resends
@@ -181,7 +181,7 @@ class Intake:
             life,
             node.epoch,
             seq,
-            round(self._clock.utc() * 1000),
+            route.heard_ms if isinstance(route, Gathered) else round(self._clock.utc() * 1000),
             self._clock.synchronised(),
             message,
             first,
@@ -242,7 +242,8 @@ class Intake:
         if verdict in (COMMITTED, DUPLICATE):
             if route.signal is not None:
                 self.on_signal(node.address, route.signal)
-            self._acknowledge(node, arrival, route, outcome, fresh=verdict == COMMITTED)
+            fresh = verdict == COMMITTED and not isinstance(route, Gathered)  # whose node hears nothing now
+            self._acknowledge(node, arrival, route, outcome, fresh=fresh)
         route.settle(verdict != FAILED)
 
     def _acknowledge(self, node: Node, arrival: Arrival, route: Route, outcome: Outcome, *, fresh: bool) -> None:

@@ -95,16 +95,33 @@ class Channel:
             self.width += 1
 
 
+FURTHEST_MM, COLDEST, HOTTEST, MAX_CELLS, MAX_FLAGS = 12000, -110, 250, 2000, 65535
+# Lowest and highest of what a bin samples: by this its values are judged where they are taken.
+BOUNDS = {
+    FILL: (0, 100), DISTANCE: (0, FURTHEST_MM), TEMPERATURE: (COLDEST, HOTTEST), BATTERY: (0, MAX_CELLS),
+    QUALITY: (0, MAX_FLAGS),
+}  # fmt: skip
+
 CHANNELS = {
     row[0]: Channel(*row)
     for row in (
         # id, name, unit, numerator, denominator, low, high, roles, coder
         (FILL, "fill", "%", 1, 1, 0, 100, (BIN,), HOLD),
-        (DISTANCE, "distance", "mm", 1, 1, 0, 12000, (BIN,), HOLD),
-        (TEMPERATURE, "temperature", "degC", 1, 2, -110, 250, (BIN, LAMP), SLOPE),  # a DS18B20's -55 to +125 degC
-        (BATTERY, "battery", "V", 1, 100, 0, 2000, (BIN,), HOLD),
+        (DISTANCE, "distance", "mm", 1, 1, 0, FURTHEST_MM, (BIN,), HOLD),
+        (
+            TEMPERATURE,
+            "temperature",
+            "degC",
+            1,
+            2,
+            COLDEST,
+            HOTTEST,
+            (BIN, LAMP),
+            SLOPE,
+        ),  # a DS18B20's -55 to +125 degC
+        (BATTERY, "battery", "V", 1, 100, 0, MAX_CELLS, (BIN,), HOLD),
         (TILT, "tilt", "deg", 1, 1, 0, 180, (BIN, LAMP), HOLD),
-        (QUALITY, "quality", "flags", 1, 1, 0, 65535, (BIN, LAMP), RANK),
+        (QUALITY, "quality", "flags", 1, 1, 0, MAX_FLAGS, (BIN, LAMP), RANK),
         (TROUBLE, "trouble", "code", 1, 1, 0, 255, (BIN, LAMP), HOLD),  # of events only, as the next
         (RAW, "raw", "code", 1, 1, 0, 65535, (BIN, LAMP), HOLD),
         (LEVEL, "level", "%", 1, 1, 0, 100, (LAMP,), RANK),

@@ -179,4 +179,6 @@ class Log(Message):
         self.dropped = dropped
 
 
-MESSAGES = (Result, Log, Command, Config)
+UP = (Result, Log)
+DOWN = (Command, Config)
+MESSAGES = UP + DOWN

@@ -50,7 +50,8 @@ _NONE = 256  # above every byte
 __all__ = [
     "ACK", "BROWN_OUT", "CHALLENGE", "DEEP_SLEEP", "HARD", "HELLO", "MAX_ACKED", "MAX_GAPS", "MAX_MESSAGE", "POWER_ON",
     "PROTOCOL_VERSION", "REPORT", "RESET_CAUSES", "SOFT", "WATCHDOG",
-    "Ack", "Challenge", "Hello", "Record", "Report", "Unknown", "decode", "decode_down", "encode", "fit", "is_short",
+    "Ack", "Challenge", "Hello", "Record", "Report", "Unknown", "decode", "decode_down", "encode", "encode_fields",
+    "fit", "is_short",
 ]  # fmt: skip
 
 
@@ -197,7 +198,7 @@ class Unknown(Message):
         self.kind = kind
 
 
-_classes: "dict[int, Any]" = {cls.KIND: cls for cls in (Hello, Ack, Challenge)}
+_classes: "dict[int, Any]" = {HELLO: Hello, ACK: Ack, CHALLENGE: Challenge}
 
 
 def encode(message: "Any", near: "tuple[int, int] | None" = None, coder: "int | None" = None) -> bytes:
@@ -208,15 +209,27 @@ def encode(message: "Any", near: "tuple[int, int] | None" = None, coder: "int | 
     if isinstance(message, Report):
         coder = message.coder if coder is None else coder
         data = cbor.encode([REPORT, columns.encode(message.records, message.boot, message.uptime_now, near, coder)])
-    elif isinstance(message, Message) and message.KIND >= 0:
-        body = _body(message) if message.ROWS else message.pack()
-        message.check()
-        data = cbor.encode([message.KIND, body])
     else:
-        raise WireError(TYPE, "no such message")
+        data = _encoded(message)
     if len(data) > MAX_MESSAGE:
         raise WireError(TOO_LONG, "message")
     return data
+
+
+def encode_fields(message: "Any") -> bytes:
+    """As `encode`, of any message but a report: without what only a report takes."""
+    data = _encoded(message)
+    if len(data) > MAX_MESSAGE:
+        raise WireError(TOO_LONG, "message")
+    return data
+
+
+def _encoded(message: "Any") -> bytes:
+    if not isinstance(message, Message) or message.KIND < 0:
+        raise WireError(TYPE, "no such message")
+    body = _body(message) if message.ROWS else message.pack()
+    message.check()
+    return cbor.encode([message.KIND, body])
 
 
 def decode(data: bytes, space: int, near: "tuple[int, int] | None" = None) -> "Any":
@@ -300,6 +313,10 @@ def class_of(kind: int) -> "Any":
             from kerbwire.events import MESSAGES as of_events
 
             return _found(of_events, kind)
+        if name == "controls" and kind < ACK:
+            from kerbwire.controls import UP as of_node
+
+            return _found(of_node, kind)
         if name == "waves":
             from kerbwire.waves import MESSAGES as of_waves
 
@@ -314,7 +331,7 @@ def _class_down(kind: int) -> "Any":
     name = MODULES.get(kind)
     try:
         if name == "controls":
-            from kerbwire.controls import MESSAGES as of_controls
+            from kerbwire.controls import DOWN as of_controls
 
             return _found(of_controls, kind)
         if name == "updates":

@@ -16,7 +16,20 @@ from kerbwire.fragment import Reader, split
 from kerbwire.frame import MAX_FRAME
 
 DEADLINE_S = 20
-NEEDED = {"__init__", "ble", "tally", "flash", "chunks", "gatt", "line", "fragment", "frame", "errors", "compat", "cbor"}
+NEEDED = {
+    "__init__",
+    "ble",
+    "tally",
+    "flash",
+    "chunks",
+    "gatt",
+    "line",
+    "fragment",
+    "frame",
+    "errors",
+    "compat",
+    "cbor",
+}
 TALK = """
 import sys, time, os
 from kerbnode.link import ble

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lora_rig import FACTS, Clock, Hal, fitted
 
 from kerbnode import modem as modem_program
 from kerbnode.drivers import sx126x
 from kerbnode.link import lora as lora_link
+from kerbtools.bench.lora_rig import FACTS, Clock, Gateway, Hal, fitted
 from kerbtools.emulator import World
 from kerbtools.emulator.lora_air import LoraAir
 from kerbtools.emulator.parts import Sx126x
@@ -30,51 +30,8 @@ def clock() -> Iterator[Clock]:
         world.leave(made.actor)
 
 
-class Gateway:
-    """The modem's program with a gateway that answers each frame `delay_ms` later. It runs while a node sleeps."""
-
-    def __init__(self, clock: Clock, air: LoraAir, answers: tuple[bytes, ...] = (ANSWER,), delay_ms: int = 30) -> None:
-        self.clock = clock
-        self.chip, self.hal = fitted(clock, air, "modem", (0.0, 0.0))
-        self.said: list[bytes] = []
-        self.frames: list[bytes] = []
-        self.heard: list[modem.Heard] = []
-        self.done: list[int] = []
-        self._reader = line.Reader()
-        self._answers = answers
-        self._delay_us = delay_ms * 1000
-        self._due: list[tuple[int, bytes]] = []
-        self.program = modem_program.Modem(self.hal, FACTS, self._take, "0.1.0 pico_w")
-        self.tell(modem.Ask(868_100, 869_525, 9, 14, 0))
-
-    def tell(self, message: modem.Ask) -> None:
-        assert not self.program.feed(line.encode(message.encode()))
-
-    def state(self) -> modem.State:
-        self.tell(modem.Ask(868_100, 869_525, 9, 14, 0))
-        found = modem.parse(self.said[-1])
-        assert isinstance(found, modem.State)
-        return found
-
-    def step(self) -> None:
-        now_us = self.clock.now_us()
-        for at_us, answer in list(self._due):
-            if at_us <= now_us:
-                self._due.remove((at_us, answer))
-                self.program.feed(line.encode(answer))
-        self.program.turn()
-
-    def _take(self, data: bytes) -> None:
-        for found in self._reader.feed(data):
-            self.said.append(found)
-            message = modem.parse(found)
-            if modem.is_frame(found):
-                self.frames.append(found)
-                self._due += [(self.clock.now_us() + self._delay_us, answer) for answer in self._answers]
-            elif isinstance(message, modem.Heard):
-                self.heard.append(message)
-            elif isinstance(message, modem.Done):
-                self.done.append(message.result)
+def answering(clock: Clock, air: LoraAir, *answers: bytes) -> Gateway:
+    return Gateway(clock, air, lambda _: answers)
 
 
 def beside(hal: Hal, gateway: Gateway | None) -> None:
@@ -103,7 +60,7 @@ def opened(
 
 def test_a_frame_goes_up_and_its_answer_comes_down(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air)
+    gateway = answering(clock, air, ANSWER)
     link, chip, hal = opened(clock, air, tmp_path, gateway)
     link.send(FRAME)
     assert link.receive(3000) == ANSWER
@@ -120,7 +77,7 @@ def test_a_frame_goes_up_and_its_answer_comes_down(clock: Clock, tmp_path: Path)
 
 def test_what_follows_an_answer_at_once_is_heard_and_what_is_for_others_is_not(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air, (OTHERS, ANSWER, b"\x00no frame", ANSWER + b"2"))
+    gateway = answering(clock, air, OTHERS, ANSWER, b"\x00no frame", ANSWER + b"2")
     link, _, hal = opened(clock, air, tmp_path, gateway)
     link.send(FRAME)
     assert link.receive(3000) == ANSWER
@@ -131,7 +88,7 @@ def test_what_follows_an_answer_at_once_is_heard_and_what_is_for_others_is_not(c
 
 def test_without_an_answer_a_frame_goes_again_as_it_was_and_once(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air, ())
+    gateway = answering(clock, air)
     link, _, _ = opened(clock, air, tmp_path, gateway)
     link.send(FRAME)
     begin_us = clock.now_us()
@@ -143,7 +100,7 @@ def test_without_an_answer_a_frame_goes_again_as_it_was_and_once(clock: Clock, t
 
 def test_a_busy_channel_is_waited_for_and_one_that_never_ends_is_given_up(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air)
+    gateway = answering(clock, air, ANSWER)
     link, _, _ = opened(clock, air, tmp_path, gateway)
     _, hal = fitted(clock, air, "other", (150.0, 30.0))
     talker = sx126x.Radio(hal, FACTS)
@@ -247,7 +204,7 @@ def test_a_street_that_wakes_at_one_moment_spreads_and_sleeps_meanwhile(clock: C
 
 def test_a_radio_that_fails_in_the_middle_costs_a_frame_and_not_the_wake(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air)
+    gateway = answering(clock, air, ANSWER)
     link, chip, _ = opened(clock, air, tmp_path, gateway)
     chip.fault = "stuck_busy"
     link.send(FRAME)
@@ -260,7 +217,7 @@ def test_a_radio_that_fails_in_the_middle_costs_a_frame_and_not_the_wake(clock: 
 
 def test_a_modem_keeps_within_its_band_and_drops_what_is_late(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air)
+    gateway = answering(clock, air, ANSWER)
     for _ in range(modem_program.MAX_QUEUE + 4):
         gateway.program.feed(line.encode(bytes([0x20]) + bytes(200)))
     for _ in range(12_000):
@@ -279,7 +236,7 @@ def test_a_modem_keeps_within_its_band_and_drops_what_is_late(clock: Clock, tmp_
 
 def test_a_modem_lets_a_node_end_before_it_answers_another(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air, ())
+    gateway = answering(clock, air)
     _, hal = fitted(clock, air, "node", (100.0, 0.0))
     node = sx126x.Radio(hal, FACTS)
     node.start(9, 14)
@@ -295,7 +252,7 @@ def test_a_modem_lets_a_node_end_before_it_answers_another(clock: Clock, tmp_pat
 
 def test_a_modem_tells_of_a_radio_that_fails_and_mends_it(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air)
+    gateway = answering(clock, air, ANSWER)
     gateway.chip.fault = "brown_out"  # it starts anew with the next command, and knows nothing
     gateway.program.feed(line.encode(ANSWER))
     for _ in range(500):
@@ -316,7 +273,7 @@ def test_a_modem_tells_of_a_radio_that_fails_and_mends_it(clock: Clock, tmp_path
 
 def test_a_tool_gets_the_repl_and_no_frame_does(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    program = Gateway(clock, air).program
+    program = answering(clock, air, ANSWER).program
     for first in range(0x20, 0x100):
         assert not program.feed(line.encode(bytes([first]) + b"\x03\r\x03" * 20))
     assert not program.feed(b"\x00" + b"x" + modem_program.BREAK)
@@ -325,7 +282,7 @@ def test_a_tool_gets_the_repl_and_no_frame_does(clock: Clock, tmp_path: Path) ->
 
 def test_a_modem_that_was_told_nothing_is_silent_and_says_so(clock: Clock, tmp_path: Path) -> None:
     air = LoraAir(clock.world)
-    gateway = Gateway(clock, air)
+    gateway = answering(clock, air, ANSWER)
     said: list[bytes] = []
     _, hal = fitted(clock, air, "blank")
     blank = modem_program.Modem(hal, FACTS, said.append, "0.1.0 pico_w")

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from lora_rig import FACTS, Clock, fitted
 
 from kerbnode.drivers import sx126x
+from kerbtools.bench.lora_rig import FACTS, Clock, fitted
 from kerbtools.emulator import World
 from kerbtools.emulator.lora_air import CAPTURE_DB, LoraAir
 from kerbwire import lora
@@ -46,7 +46,7 @@ def test_a_packet_takes_its_air_time_and_arrives(clock: Clock, factor: int) -> N
     (one, _, sender), (other, _, listener) = pair(clock, air, factor)
     listener.listen()
     before_us = clock.now_us()
-    assert sender.send(bytes(range(60)))
+    assert sender.send(bytes(range(60)), clock.sleep_ms)
     took_us = clock.now_us() - before_us
     assert 0 <= took_us - lora.air_us(60, factor) < 20_000
     _, data = heard(clock, listener, 50)
@@ -130,7 +130,7 @@ def test_chance_takes_its_share_and_some_of_it_is_heard_with_an_error(clock: Clo
     fine = spoilt = 0
     listener.listen()
     for number in range(100):
-        assert sender.send(bytes([number]) * 20)
+        assert sender.send(bytes([number]) * 20, clock.sleep_ms)
         found, data = heard(clock, listener, 5)
         fine += data is not None
         spoilt += bool(found & sx126x.CRC_ERROR)
@@ -142,7 +142,7 @@ def test_distance_ends_it_and_a_slower_factor_reaches_further(clock: Clock) -> N
         air = LoraAir(clock.world)
         (_, _, sender), (_, _, listener) = pair(clock, air, factor, 4000.0)
         listener.listen()
-        sender.send(b"x" * 20)
+        sender.send(b"x" * 20, clock.sleep_ms)
         assert (heard(clock, listener, 50)[1] is not None) is arrives
 
 
@@ -156,7 +156,7 @@ def test_after_a_sleep_nothing_is_remembered_and_start_tells_it_all(clock: Clock
     sender.start(9, 14)
     sender.tune(UP)
     listener.listen()
-    assert sender.send(b"x" * 20) and heard(clock, listener, 50)[1] == b"x" * 20
+    assert sender.send(b"x" * 20, clock.sleep_ms) and heard(clock, listener, 50)[1] == b"x" * 20
     assert not one.mistakes
 
 
@@ -169,7 +169,7 @@ def test_power_is_what_was_asked_and_draws_what_its_amplifier_does(clock: Clock,
     driver = sx126x.Radio(hal, FACTS)
     driver.start(7, dbm)
     driver.tune(869_525)
-    assert driver.send(b"x" * 20) and chip.power_dbm() == dbm
+    assert driver.send(b"x" * 20, clock.sleep_ms) and chip.power_dbm() == dbm
     driver.sleep()
     assert [state for state in states if state != "standby"] == [f"tx{row}", "sleep"]
 
@@ -188,7 +188,7 @@ def test_a_radio_that_is_not_there_is_told_in_words(clock: Clock, trouble: str, 
 def test_a_radio_that_lost_its_settings_does_not_say_that_it_sent(clock: Clock) -> None:
     (one, _, sender), _ = pair(clock, LoraAir(clock.world))
     one.fault = "brown_out"
-    assert not sender.send(b"x" * 20)
+    assert not sender.send(b"x" * 20, clock.sleep_ms)
 
 
 def test_without_its_oscillator_and_switch_a_driver_is_not_heard(clock: Clock) -> None:
@@ -200,5 +200,5 @@ def test_without_its_oscillator_and_switch_a_driver_is_not_heard(clock: Clock) -
         careless.tune(UP)
         _, listening = pair(clock, air, 9, 1500.0)
         listening[2].listen()
-        sent = careless.send(b"x" * 20)
+        sent = careless.send(b"x" * 20, clock.sleep_ms)
         assert sent is (key == "dio2_switch") and heard(clock, listening[2], 50)[1] is None

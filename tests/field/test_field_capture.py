@@ -27,9 +27,12 @@ from kerbgate.inlets import Counters
 from kerbtools.cli import main as kerb
 from kerbtools.decode.source import Source
 from kerbtools.field import capture, replay
-from kerbwire import channels, line
+from kerbwire import channels, line, messages
+from kerbwire import frame as frames
 from kerbwire.capture import DOWN, UP
 from kerbwire.channels import CAUSE, LEVEL, PRESENCE
+from kerbwire.group import GroupKey
+from kerbwire.waves import Wave
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +91,32 @@ def test_frames_are_captured_and_taken_apart(world: World, tmp_path: Path, capsy
         only = tmp_path / "one.kcap"
         assert kerb(["capture", str(only), "--node", "1", "--for", "1s", "--config", str(world.config)]) == 0
     assert {capture.node_of(item.data) for item in Source(str(only))} == {1}
+
+
+def test_a_capture_has_no_wave_of_a_lamp_and_shows_nothing_without_keys(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A wave says by its moment that somebody passed, sealed or not; all else of a lamp says it to who has its keys alone."""
+    file = tmp_path / "lamps.kcap"
+    key, told = GroupKey(bytes(16), 0), [0]
+    plain = world.put
+
+    def put(data: bytes) -> None:
+        told[0] += 1
+        plain(line.encode(key.seal(5, told[0], messages.encode(Wave(100, 0, 0, 0, 40)))) + data)
+
+    world.put = put
+    try:
+        with speaking(world, 801):
+            assert kerb(["capture", str(file), "--for", "1s", "--config", str(world.config)]) == 0
+    finally:
+        world.put = plain
+    capsys.readouterr()
+    headers = [frames.parse(item.data) for item in Source(str(file))]
+    assert told[0] > 2 and len(headers) > 2 and not [header for header in headers if header.space == frames.GROUP]
+    kerb(["decode", str(file), "--json"])
+    shown = capsys.readouterr().out.lower()
+    assert shown and not any(word in shown for word in ("presence", "wave", "level_percent", "cause"))
 
 
 def test_files_are_bounded_and_the_oldest_goes(tmp_path: Path) -> None:

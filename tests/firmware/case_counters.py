@@ -5,7 +5,8 @@ import os
 from rig import Random, exists, folder, read, write
 
 from kerbnode import flash
-from kerbnode.counters import HALF, INTACT, LOST, MAX_BLOCK, MAX_GAPS, MAX_READ_ERRORS, Counters
+from kerbnode.counters import HALF, INTACT, LOST, MAX_BLOCK, MAX_READ_ERRORS, Counters
+from kerbnode.gaps import MAX_GAPS
 from kerbnode.retained import State
 
 SLOTS = ("/counters.0", "/counters.1")

@@ -7,7 +7,8 @@ from case_app import Board
 from rig import BOARD, PICO, UTC, Gateway, read, write
 
 from kerbnode import brief, config, log, pace
-from kerbnode.node import MAX_CHECKS, SAFE_FAILURES, SAFE_TRY
+from kerbnode.closing import MAX_CHECKS
+from kerbnode.node import SAFE_FAILURES, SAFE_TRY
 from kerbwire import controls, messages
 from kerbwire.channels import FAULT, FILL, TEMPERATURE
 from kerbwire.controls import Command, Config, Log, Result

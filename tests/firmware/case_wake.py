@@ -7,7 +7,7 @@ from case_app import Board
 from case_node import Asking, warm
 from rig import BOARD, PICO, UTC, read, write
 
-from kerbnode import brief, wake
+from kerbnode import brief
 
 # Millimetres hour by hour: rising, full, emptied, jumps that no second sample confirms, nothing, wild.
 LEVELS = [1000, 960, 910, 850, 700, 500, 300, 260, 255, 1180, 1170, 600, 1165, 1160, 0, 0, 1150, 400, 900, 1100, 1100]
@@ -113,7 +113,7 @@ def test_a_segment_that_is_damaged_is_left_to_a_long_wake():
 
 def test_a_rise_that_reaches_full_within_the_forecast_is_due():
     settings = {"full_percent": 90, "forecast_h": 24}
-    assert wake.rises(settings, 50, 40, 3600) and not wake.rises(settings, 50, 49, 3600)
-    assert not wake.rises(settings, 92, 40, 3600) and not wake.rises(settings, None, 40, 3600)
-    assert not wake.rises(settings, 50, -1, 3600) and not wake.rises(settings, 50, 40, 0)
-    assert not wake.rises(settings, 50, 40, 5 - brief.NONE)
+    assert brief.rises(settings, 50, 40, 3600) and not brief.rises(settings, 50, 49, 3600)
+    assert not brief.rises(settings, 92, 40, 3600) and not brief.rises(settings, None, 40, 3600)
+    assert not brief.rises(settings, 50, -1, 3600) and not brief.rises(settings, 50, 40, 0)
+    assert not brief.rises(settings, 50, 40, 5 - brief.NONE)

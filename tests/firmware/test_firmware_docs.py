@@ -7,6 +7,7 @@ from kerbnode import (
     config,
     counters,
     events,
+    gaps,
     lamp,
     lampapp,
     lampnode,
@@ -52,7 +53,7 @@ def test_the_outbox_page_names_the_sizes_in_the_code():
         (flights.MAX_IN_FLIGHT, "reports"),
         (outbox.MAX_RANGES, "stretches"),
         (2 * counters.MAX_BLOCK, "numbers"),
-        (counters.MAX_GAPS, "gaps"),
+        (gaps.MAX_GAPS, "gaps"),
         (retained.SIZE, "bytes"),
     ):
         assert f"{number} {words}" in page, (number, words)

@@ -189,12 +189,18 @@ def test_a_modem_whose_radio_is_silent_is_no_link(tmp_path: Path, monkeypatch: p
     with_inlet(tmp_path, fine(trouble=modem.NO_RADIO), work)
 
 
-def test_a_modem_that_has_started_anew_is_told_its_channel_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("again_s", "asks"), [(0.0, 2), (3600.0, 1)])
+def test_a_modem_that_has_started_anew_is_told_its_channel_at_once_and_not_without_end(
+    tmp_path: Path, again_s: float, asks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lora_inlet, "AGAIN_S", again_s)
+
     async def work(inlet: LoraInlet, desk: Desk, other: Modem) -> None:
         await soon(lambda: inlet.counters.connected, "a modem that answers")
-        await asyncio.sleep(lora_inlet.AGAIN_S)
-        other.say(fine(trouble=modem.UNSET), fine(trouble=modem.UNSET))
-        await soon(lambda: len(other.asked) == 2 and inlet.counters.connected, "it is told, once")
+        other.say(fine(trouble=modem.UNSET), FRAME)
+        await soon(lambda: len(desk.taken) == 1, "what it said behind that")
+        await soon(lambda: inlet.counters.connected is (asks == 2), "whether it is told")
+        assert len(other.asked) == asks
 
     with_inlet(tmp_path, fine(), work)
 

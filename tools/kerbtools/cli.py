@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "queue": ("kerbtools.field.queue", "main", "what waits for each council system, and why"),
     "ping": ("kerbtools.field.ping", "main", "a sealed round trip to a node"),
     "capture": ("kerbtools.field.capture", "main", "record a gateway's frames, sealed, to a file"),
+    "collect": ("kerbtools.collect.cli", "main", "gather bins over Bluetooth on a round, and hand them in later"),
     "replay": ("kerbtools.field.replay", "main", "send what a capture holds again, to a bench"),
     "support": ("kerbtools.field.support", "main", "one file for the office: no keys, no trace of movement"),
     "send": ("kerbtools.send", "main", "command nodes: dim, restart, sample ...; list and cancel commands"),

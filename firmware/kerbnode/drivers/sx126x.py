@@ -83,11 +83,11 @@ class Radio:
         self._do(0x80, 0)
         self._do(0x86, number >> 24, number >> 16 & 255, number >> 8 & 255, number & 255)
 
-    def send(self, data):
-        """Send a packet, and wait until it is out. False: the radio did not say that it is."""
+    def send(self, data, rest):
+        """Send a packet, and wait in rest(ms) until it is out. False: the radio did not say that it is."""
         self.begin_send(data)
         air_ms = air_us(len(data), self._factor) // 1000
-        self._hal.sleep_ms(air_ms)
+        rest(air_ms)
         return self._await(MARGIN_MS + air_ms // 16) & TX_DONE != 0
 
     def begin_send(self, data):

@@ -19,9 +19,9 @@ from kerbwire.errors import WireError
 FILE = "/lora.cbor"
 SPREAD_S = 60  # at 2 uA a second of light sleep on an ESP32 it costs less than one lost frame
 MOST_SPREAD_S = 600
-JUST_S = 60  # after a cold boot nobody else has just booted, and a person may look on
-NAP_MS = 5000  # a step of that wait, between two feeds
-POLL_MS = 10  # between looks at DIO1
+JUST_S = 60  # after a cold boot nobody else has just booted, and a person may be on USB, which light sleep cuts
+NAP_MS = 5000  # the longest light sleep, between two feeds
+POLL_MS = 20  # between looks at DIO1, asleep: of a packet's end it is never late by more
 TRIES = 5  # at a channel that is busy
 MOST_WAIT_MS = 4000  # of one backoff
 REPEATS = 1
@@ -57,21 +57,25 @@ def opened(hal, board, address, options, identity):
     hal.feed()
     hal.radio_off = radio.sleep
     radio.start(settings.factor, settings.power_dbm)
-    spread_s = int(spread) if now_s > JUST_S else 0
-    return Lora(hal, radio, settings, budget, options["folder"], identity.node, spread_s)
+    made = Lora(hal, radio, settings, budget, options["folder"], identity.node)
+    if now_s > JUST_S:
+        made.rest_ms = hal.light_sleep_ms
+        made.spread_s = int(spread)
+    return made
 
 
 class Lora:
     """noise: packets that were spoilt, or no frames. overheard: frames for others."""
 
-    def __init__(self, hal, radio, settings, budget, folder, node, spread_s):
+    def __init__(self, hal, radio, settings, budget, folder, node):
         self._hal = hal
         self._radio = radio
         self._settings = settings
         self._budget = budget
         self._path = folder + FILE
         self._node = node
-        self._spread_s = spread_s
+        self.spread_s = 0
+        self.rest_ms = hal.sleep_ms  # while the radio works by itself
         self._reserved_ms = 0  # on flash, and not used yet
         self._repeat = None  # a frame that nobody has answered yet
         self._repeats = 0
@@ -166,7 +170,7 @@ class Lora:
             elif hal.ticks_diff(hal.ticks_ms(), start) > longest_ms:
                 raise OSError("the LoRa radio does not end its window")
             else:
-                hal.sleep_ms(POLL_MS)
+                self._rest(POLL_MS)
 
     def _is_ours(self, data):
         try:
@@ -200,7 +204,7 @@ class Lora:
         self._reserved_ms -= air_ms
         self.tally.sent(frame)
         self.tally.airtime_ms += air_ms
-        return radio.send(frame)
+        return radio.send(frame, self._rest)
 
     def _has_room(self, air_ms):
         if self._reserved_ms >= air_ms:
@@ -225,13 +229,14 @@ class Lora:
 
     def _nap(self):
         """Once a wake: not all nodes of a street speak at once."""
-        hal = self._hal
-        left_ms = self._spread_s * hal.random(1)[0] * 1000 // 256
-        self._spread_s = 0
-        while left_ms > 0:
-            hal.feed()
-            hal.light_sleep_ms(min(left_ms, NAP_MS))
-            left_ms -= NAP_MS
+        self._rest(self.spread_s * self._hal.random(1)[0] * 1000 // 256)
+        self.spread_s = 0
+
+    def _rest(self, ms):
+        while ms > 0:
+            self._hal.feed()
+            self.rest_ms(min(ms, NAP_MS))
+            ms -= NAP_MS
 
 
 def _air_ms(size, factor):

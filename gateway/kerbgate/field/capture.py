@@ -1,7 +1,7 @@
 """Frames as they go by, for who records them: a bounded memory that is kept only while somebody asks.
 
-A recorder asks again and again for what came since; the gateway writes no file. Frames stay sealed. What the memory
-could not hold until it was asked for is counted.
+A recorder asks again and again for what came since; the gateway writes no file. Frames stay sealed, and waves of
+lamps are not among them. What the memory could not hold until it was asked for is counted.
 """
 
 import time
@@ -58,7 +58,9 @@ class Recorder:
         }
 
     def up(self, data: bytes, counters: Counters) -> None:
-        """A frame came from a node."""
+        """A frame came from a node. What lamps tell each other is left out: its moment says that somebody passed."""
+        if _is_group(data):
+            return
         link = self._links.get(id(counters), 0)
         self._put(UP, link, data)
         self._ways[_node(data)] = link
@@ -84,6 +86,13 @@ class Recorder:
             return
         self._frames.append((self._next, round((now - self._began) * 1e6), way, link, bytes(data)))
         self._next += 1
+
+
+def _is_group(data: bytes) -> bool:
+    try:
+        return frame.parse(data).space == frame.GROUP
+    except WireError:
+        return False
 
 
 def _node(data: bytes) -> int:

@@ -75,9 +75,11 @@ class BleInlet:
             counters.frames += 1
             intake.take(frame, _Way(counters, peer))
 
-        def scanning() -> None:
-            counters.opened += not counters.connected
-            counters.connected = True
+        def hears(error: InletError | None) -> None:
+            if error is not None:
+                counters.last_error = f"{error.cause}: {error.hint}"
+            counters.opened += error is None and not counters.connected
+            counters.connected = error is None
 
         def ended(peer: Peer) -> None:
             counters.noise += peer.reader.noise + peer.reader.lost
@@ -90,7 +92,7 @@ class BleInlet:
             places=self._connections,
             site=self._site,
             silence_s=self._silence_s,
-            scanning=scanning,
+            hears=hears,
             ended=ended,
         )
         try:

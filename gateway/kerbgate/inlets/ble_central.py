@@ -20,7 +20,7 @@ from bleak.backends.device import BLEDevice
 from bleak.backends.scanner import AdvertisementData
 
 from kerbgate.errors import InletError
-from kerbgate.inlets.ble_radio import Radio, fault, gone
+from kerbgate.inlets.ble_radio import Radio, deaf, fault, gone
 from kerbwire import gatt
 from kerbwire.fragment import MAX_NOTIFICATION, MIN_NOTIFICATION, Reader, split
 from kerbwire.frame import MAX_FRAME
@@ -28,7 +28,9 @@ from kerbwire.frame import MAX_FRAME
 PLACES = 4  # connections at a time: cheap adapters bear seven, and some are the host's own
 MAX_PLACES = 16
 SILENCE_S = 300.0  # without any advertisement of a node, until the scan is begun anew
-DEAF_LOOK_S = 10.0  # then so long for anybody's: a street is never without
+LOOK_S = 10.0  # before that, so long for anybody's: a street with people is seldom without
+DEAF_LOOKS = 3  # in a row that heard nobody, where others did: the radio is deaf
+LONELY_S = 26 * 3600.0  # without a node, where nobody else was ever heard: longer than bins are silent
 CONNECT_S = 15.0
 STEP_S = 5.0  # for one write, or one order to the adapter
 IDLE_S = 20.0  # a connection without a frame; a node hangs up by itself
@@ -90,8 +92,8 @@ class Tally:
 class Central:
     """listens: gatt.GATEWAY or gatt.ROUND. site: a tag of kerbwire.gatt; nodes of other sites are left alone.
 
-    take(frame, peer) hears of each frame; ended(peer) of each connection's end; scanning() when it works. silence_s: as
-    SILENCE_S.
+    take(frame, peer) hears of each frame; ended(peer) of each connection's end; hears(None) when it works, hears(error)
+    when it seems deaf. silence_s: as SILENCE_S.
     """
 
     def __init__(
@@ -103,7 +105,7 @@ class Central:
         places: int = PLACES,
         site: int | None = None,
         silence_s: float = SILENCE_S,
-        scanning: Callable[[], None] = lambda: None,
+        hears: Callable[[InletError | None], None] = lambda error: None,
         ended: Callable[[Peer], None] = lambda peer: None,
     ):
         self.tally = Tally()
@@ -113,19 +115,23 @@ class Central:
         self._places = places
         self._site = site
         self._silence_s = silence_s
-        self._scanning = scanning
+        self._hears = hears
         self._ended = ended
         self._waiting: dict[str, Heard] = {}
         self._talks: dict[str, tuple[Peer, asyncio.Task[None]]] = {}
         self._shunned: dict[str, tuple[int, float]] = {}  # failures in a row, until when
         self._changed = asyncio.Event()
         self._connecting = asyncio.Lock()
-        self._heard_s = 0.0
+        self._node_s = self._quiet_s = time.monotonic()  # since when: no node, nothing at all or a look
+        self._empty_looks = 0  # in a row
+        self._has_crowd = False  # a look has heard somebody
+        self._is_deaf = False
         self.last_error: str | None = None
 
     async def run(self) -> None:
         """Until it is cancelled, or the adapter fails: InletError."""
         scanner = await self._scan()
+        self._hears(None)
         try:
             while True:
                 self._admit()
@@ -136,9 +142,9 @@ class Central:
                 self._end_idle()
                 if not self._radio.there():
                     raise gone(self._radio.name)
-                if time.monotonic() - self._heard_s > self._silence_s and not self._talks:
+                if time.monotonic() - self._quiet_s > self._silence_s and not self._talks:
                     await self._stop(scanner)
-                    await self._check_hearing()
+                    await self._look()
                     scanner = await self._scan()
         finally:
             talks = [task for _, task in self._talks.values()]
@@ -154,9 +160,8 @@ class Central:
     async def _scan(self) -> BleakScanner:
         scanner = BleakScanner(self._found, [gatt.SERVICE], **self._radio.scanner)
         await self._start(scanner)
-        self._heard_s = time.monotonic()
+        self._quiet_s = time.monotonic()
         self.tally.scans += 1
-        self._scanning()
         return scanner
 
     async def _start(self, scanner: BleakScanner) -> None:
@@ -171,25 +176,35 @@ class Central:
             async with asyncio.timeout(STEP_S):
                 await scanner.stop()
 
-    async def _check_hearing(self) -> None:
-        """No node was heard for long. InletError if nobody else is heard either."""
+    async def _look(self) -> None:
+        """No node was heard for a while: is anybody?"""
         anybody = asyncio.Event()
         scanner = BleakScanner(lambda device, said: anybody.set(), **self._radio.scanner)
         await self._start(scanner)
-        try:
-            async with asyncio.timeout(DEAF_LOOK_S):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
                 await anybody.wait()
-        except TimeoutError:
-            raise InletError(
-                f"{self._radio.name} hears nobody at all, no phone and no node",
-                "check antenna and place; unplug it and plug it in again; sudo systemctl restart bluetooth",
-            ) from None
-        finally:
-            await self._stop(scanner)
+        await self._stop(scanner)
+        if anybody.is_set():
+            self._has_crowd = True
+            self._is_heard()
+            return
+        self._empty_looks += 1
+        is_lonely = time.monotonic() - self._node_s > LONELY_S
+        if not self._is_deaf and self._empty_looks >= DEAF_LOOKS and (self._has_crowd or is_lonely):
+            self._is_deaf = True
+            self._hears(deaf(self._radio.name))
+
+    def _is_heard(self) -> None:
+        self._empty_looks = 0
+        if self._is_deaf:
+            self._is_deaf = False
+            self._hears(None)
 
     def _found(self, device: BLEDevice, said: AdvertisementData) -> None:
-        now_s = self._heard_s = time.monotonic()
+        now_s = self._node_s = self._quiet_s = time.monotonic()
         self.tally.heard += 1
+        self._is_heard()
         named = gatt.named(said.local_name)
         if self._site is not None and (named is None or named[1] != self._site):
             return

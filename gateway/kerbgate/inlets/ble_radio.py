@@ -92,6 +92,14 @@ def gone(name: str) -> InletError:
     return InletError(f"{name} {_MISSING[0]} any more", _MISSING[1])
 
 
+def deaf(name: str) -> InletError:
+    """It says that it scans, and hears nothing."""
+    return InletError(
+        f"{name} hears nobody any more, no phone and no node",
+        "check antenna and place; unplug it and plug it in again; sudo systemctl restart bluetooth",
+    )
+
+
 def _any_there(pattern: str) -> bool:
     return not _HOST.is_dir() or any(_HOST.glob(pattern))
 

@@ -89,8 +89,7 @@ class LoraInlet(PortInlet):
 
     def _judge(self) -> None:
         """Whether what answered, or did not, is a modem that works. InletError if it is none."""
-        state = self.state
-        if not self.answered.is_set() or state is None:
+        if not self.answered.is_set():
             if self.other_version is not None:
                 raise InletError(
                     f"the modem on {self.path} speaks version {self.other_version}, not {modem.VERSION}",
@@ -100,25 +99,21 @@ class LoraInlet(PortInlet):
                 f"no radio modem answers on {self.path}",
                 f"if the board there has another firmware: {FLASH} --port {self.path}",
             )
-        self.counters.connected = state.trouble == modem.FINE
-        if state.trouble == modem.FINE:
-            self.counters.last_error = None
-        else:
-            self.counters.last_error = (
-                f"the modem on {self.path} answers, but {modem.TROUBLES[state.trouble]}; check its radio's wires and "
-                f"supply (boards/WIRING.md), then {FLASH}, whose self-test tries it"
-            )
 
     def heard_state(self, state: modem.State) -> None:
         """The modem has said what it is."""
         self.state = state
         self.answered.set()
-        now_s = time.monotonic()
-        if state.trouble == modem.UNSET and now_s - self._asked_s >= AGAIN_S:  # it has just started
+        self.counters.connected = state.trouble == modem.FINE
+        if state.trouble == modem.FINE:
+            self.counters.last_error = None
+            return
+        if state.trouble == modem.UNSET and time.monotonic() - self._asked_s >= AGAIN_S:  # it has just started
             self._ask()
-        if self.counters.connected and state.trouble != modem.FINE:
-            self.counters.connected = False
-            self.counters.last_error = f"the modem on {self.path}: {modem.TROUBLES[state.trouble]}"
+        self.counters.last_error = (
+            f"the modem on {self.path} answers, but {modem.TROUBLES[state.trouble]}; check its radio's wires and "
+            f"supply (boards/WIRING.md), then {FLASH}, whose self-test tries it"
+        )
 
     def done(self, what: modem.Done) -> None:
         """The modem has sent a frame, or has not."""

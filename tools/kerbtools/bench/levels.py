@@ -23,7 +23,7 @@ from kerbwire.channels import AT_DISTANCE, NO_ECHO, NOT_FITTED, SPECIAL, STUCK, 
 
 SIMULATED = "simulated"
 HOUR_S, YEAR_H = 3600, 8766
-MAX_CHECKS = 3  # in a row, as kerbnode.node
+MAX_CHECKS = 3  # in a row, as kerbnode.closing
 LID_DEGREES = 95  # of an open lid
 LEAST_FALL = 20.0  # per cent of the volume; a collection that took less counts apart
 SOON_H = 2  # hours within which an event is told soon

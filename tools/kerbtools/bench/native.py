@@ -323,6 +323,7 @@ class NativeGateway:
         self.confirmed_s: dict[int, float] = {}
         self.refused = 0
         self.deaf = False  # it hears nothing, and answers nobody
+        self.clock_off_s = 0  # what it tells is wrong by so much
         self.failure: BaseException | None = None
         self._world = world
         self._secrets = secrets
@@ -412,7 +413,7 @@ class NativeGateway:
             window = lives.window(life, 0)
             asked = self._waiting.pop(node, [])
             numbers = [window.top] if window.top == header.seq else [header.seq, window.top]
-            self._answer(node, life, Ack(window.top, numbers, int(self._world.now()), bool(asked)))
+            self._answer(node, life, Ack(window.top, numbers, int(self._world.now()) + self.clock_off_s, bool(asked)))
             for make in asked:
                 self._answer(node, life, make(window.top))
         else:

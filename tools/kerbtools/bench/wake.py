@@ -209,7 +209,7 @@ def run(moment: Moment, memory: bytes, folder: Path, heap_bytes: int, *, on_flas
         answering.join()
     told = (printed.splitlines() or [""])[-1]
     if process.returncode or "note crash" in printed or not told.startswith("{"):
-        raise RuntimeError(f"the wake did not end well: {printed[-300:]}")
+        raise RuntimeError(f"the wake did not end well: {printed[-1500:]}")
     figures: Figures = json.loads(told)
     return {**figures, "printed": printed}
 

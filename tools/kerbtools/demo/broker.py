@@ -100,6 +100,12 @@ class Mosquitto:
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         # Started by root, mosquitto gives up root and must still reach its folder.

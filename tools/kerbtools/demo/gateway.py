@@ -86,6 +86,12 @@ class GatewayProcess:
             time.sleep(0.02)
         raise GatewayFailed(f"the gateway did not start:\n{self._last_words()}")
 
+    @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """kill -9: no goodbye."""
         process, self._process = self._process, None

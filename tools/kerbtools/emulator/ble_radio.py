@@ -45,6 +45,7 @@ class BleRadio:
         self.heard = 0
         self.rssi = DEFAULT_RSSI
         self.is_on = False
+        self.most_mtu = 517  # of a stack that agrees to less
         self._air = air
         self._peripheral: Peripheral | None = None  # None: the world has no BleAir, and nobody hears it
         self._speaks = False
@@ -144,7 +145,7 @@ class BleRadio:
         if number < 0:
             return 0, 0, bytes.fromhex(self.address.replace(":", ""))
         if number:
-            self._mtu = max(number, LEAST_MTU)
+            self._mtu = min(max(number, LEAST_MTU), self.most_mtu)
             if self._peripheral is not None:
                 self._peripheral.set_mtu(self._mtu)
         return self._mtu, 0, b""

@@ -5,7 +5,7 @@ from kerbtools.emulator.usb import TALK_S
 from kerbtools.emulator.world import World
 from kerbwire import line, modem
 
-ANSWER_S = 5.0  # real seconds that a gateway may take to answer a frame, at most
+ANSWER_S = 1.0  # real seconds that a gateway may take to answer a frame: what it does not answer costs that much
 AFTER_ANSWER_S = 0.02  # and after its first bytes, so that what follows is in time too
 
 

@@ -18,7 +18,7 @@ class Packed:
 
     texts: Mapping[str, str]
     names: Mapping[str, Mapping[str, list[str]]]
-    attributes: Mapping[str, str]
+    attributes: Mapping[str, list[str]]
 
 
 def pack(

@@ -1,7 +1,8 @@
 """Short names for a whole role: of what is the house's own, and of nothing else.
 
     a module's name       is its file's; it may be short, unless something outside asks for it or it is an exception's
-    an attribute          has one short name in the whole role, unless the same word may name something from outside
+    an attribute          has one short name in the whole role, unless the same word may name something from outside;
+                          those that only `self` is asked for share theirs (kerbtools.pack.private)
     a parameter           whatever no name that its function uses is; unless it is named in a call
     a variable            costs nothing on a board, and is only kept apart from all these
 
@@ -17,7 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from kerbtools.pack import scopes
+from kerbtools.pack import private, scopes
 from kerbtools.pack.merge import MergeError, Part
 from kerbtools.pack.walking import walk
 
@@ -32,7 +33,7 @@ class Named:
     """
 
     names: dict[str, dict[str, list[str]]] = field(default_factory=dict[str, dict[str, list[str]]])
-    attributes: dict[str, str] = field(default_factory=dict[str, str])
+    attributes: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
     public: dict[str, str] = field(default_factory=dict[str, str])
     rebound: set[str] = field(default_factory=set[str])  # MODULE:NAME of what functions give other values
 
@@ -50,9 +51,10 @@ def shorten(parts: Sequence[Part], outside: frozenset[str], roots: Mapping[str, 
     own = _defined(trees) - keep
     own = {name for name in own if name[:2] != "__"}
     pool = list(_pool(keep, len(own) + sum(len(part.tree.body) for part in parts) + 100))
-    attributes = dict(
-        zip(sorted(own), pool, strict=False)
-    )  # by name alone: a line that asks more often changes no other
+    alone = private.of_self_alone(trees, own)
+    public = sorted(own - alone.keys())
+    # By name alone: a line that asks more often changes no other.
+    attributes = dict(zip(public, pool, strict=False)) | private.shared_out(alone, pool[len(public) :])
     found = Named(rebound=_rebound(trees))
     finals: dict[str, str] = {}
     for part in parts:
@@ -68,7 +70,8 @@ def shorten(parts: Sequence[Part], outside: frozenset[str], roots: Mapping[str, 
         found.names[part.module] = _table(told[part.module])
         ast.fix_missing_locations(part.tree)
     found.public = finals
-    found.attributes = {short: name for name, short in sorted(attributes.items())}
+    for name, short in sorted(attributes.items()):
+        found.attributes.setdefault(short, []).append(name)
     return found
 
 

@@ -1,8 +1,8 @@
 """Definitions where they are used first: what a file holds and only later files use goes to the first of these.
 
 So a wake loads what it runs, though a module has more in it. Moved are functions, classes and values that are made of
-nothing but values; never what is given another value later, what stands beside an import that may fail, or what is
-imported inside a function.
+nothing but values, or are a table of rows that a class of ours takes; never what is given another value later, what
+stands beside an import that may fail, or what is imported inside a function.
 
 Of several files that use a thing one gets it that is loaded whenever one of the others is (`loads`); else it stays
 where it is. So letting go of a file lets go of all that is in it, and none is loaded for what another needs.
@@ -20,6 +20,8 @@ _HARMLESS = (
     ast.Constant, ast.Name, ast.Tuple, ast.List, ast.Dict, ast.BinOp, ast.UnaryOp, ast.operator, ast.unaryop,
     ast.expr_context,
 )  # fmt: skip
+
+_OF_TABLES = (*_HARMLESS, ast.DictComp, ast.comprehension, ast.Call, ast.Starred, ast.Subscript)
 
 Loads = Mapping[str, Collection[str]]
 
@@ -181,7 +183,7 @@ def _defined(statement: ast.stmt) -> Iterator[str]:
     elif isinstance(statement, ast.ClassDef):
         if all(isinstance(s, (ast.FunctionDef, ast.Pass)) or _is_value(s) for s in statement.body):
             yield statement.name
-    elif isinstance(statement, ast.Assign) and _is_harmless(statement.value):
+    elif isinstance(statement, ast.Assign) and (_is_harmless(statement.value) or _is_table(statement.value)):
         names = [node.id for target in statement.targets for node in walk(target) if isinstance(node, ast.Name)]
         if all(":" in name for name in names):
             yield from names
@@ -193,6 +195,15 @@ def _is_value(statement: ast.stmt) -> bool:
 
 def _is_harmless(value: ast.expr) -> bool:
     return all(isinstance(node, _HARMLESS) for node in walk(value))
+
+
+def _is_table(value: ast.expr) -> bool:
+    """{row[0]: Row(*row) for row in ROWS}, of a class of ours."""
+    if not isinstance(value, ast.DictComp):
+        return False
+    calls = [node.func for node in walk(value) if isinstance(node, ast.Call)]
+    ours = all(isinstance(called, ast.Name) and ":" in called.id for called in calls)
+    return ours and all(isinstance(node, _OF_TABLES) for node in walk(value))
 
 
 def _rebound(tree: ast.AST) -> set[str]:

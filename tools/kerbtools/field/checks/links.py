@@ -18,6 +18,31 @@ NOISY, VERY_NOISY = 0.02, 0.25  # of what was heard: no frame
 DEAF_PIECES = 5  # pieces of noise without one frame: another speed, or another device
 QUIET_S = 26 * 3600  # without a frame: longer than a street of bins is silent
 _FOLLOWS = ("inlets", "nodes", "supply", "problems")
+# Where noise comes from, and what to do, by the kind of link.
+_NOISE = {
+    "serial": (
+        (
+            "noise on the line: termination, shield or ground",
+            "a cable that is too long for its speed, or damaged",
+            "two devices that speak at once",
+        ),
+        (
+            "check the 120 ohm at both ends, shield and ground; a lower ?baud= at both ends",
+            "kerb doctor --watch --only inlets",
+        ),
+    ),
+    "ble": (
+        (
+            "fragments are lost: nodes are too far away, or much else is on 2.4 GHz",
+            "somebody is near who plays a node",
+        ),
+        ("move the adapter out of the cabinet, on a cable; see the nodes' signal: kerb show NODE",),
+    ),
+    "mqtt": (
+        ("somebody publishes there who is no node of ours",),
+        ("let only nodes write kerb/1/SITE/up/# in the broker's access list",),
+    ),
+}
 
 
 def serial(subject: Subject) -> Iterator[Finding]:
@@ -168,34 +193,66 @@ def _group(gid: int) -> str:
 
 
 def ble(subject: Subject) -> Iterator[Finding]:
-    """The adapter that an inlet of BLE needs."""
-    if not any(url.scheme == "ble" for url in _urls(subject)):
+    """The adapters that inlets of BLE need, and what the gateway says of them."""
+    urls = [url for url in _urls(subject) if url.scheme == "ble"]
+    if not urls:
         yield Finding("ble", SKIPPED, "no inlet uses Bluetooth")
         return
-    adapters = sorted((host.ROOT / "sys/class/bluetooth").glob("hci*"))
-    if not adapters:
-        yield Finding(
+    for url in urls:
+        if "radio" in url.options:  # not the host's
+            yield _told(subject, url) or Finding("ble", OK, f"the radio {url.options['radio']}", subject=_named(url))
+        else:
+            yield _adapter(subject, url)
+
+
+def _named(url: LinkUrl) -> str:
+    return f"inlet ble:{url.rest}"
+
+
+def _adapter(subject: Subject, url: LinkUrl) -> Finding:
+    there = [path.name for path in sorted((host.ROOT / "sys/class/bluetooth").glob("hci*"))]
+    wanted = url.rest or (there[0] if there else "")
+    if wanted not in there:
+        others = f"; {', '.join(there)} is" if there else ""
+        return Finding(
             "ble",
             FAIL,
-            "there is no Bluetooth adapter",
-            ("it is unplugged, or switched off in the firmware's settings",),
+            f"{wanted} is not there{others}" if wanted else "there is no Bluetooth adapter",
+            ("it is unplugged, or switched off in the firmware's settings",)
+            + (("it came back under another number: name that in the configuration",) if there else ()),
             ("lsusb", "dmesg | grep -i bluetooth"),
+            subject=_named(url),
             explains=_FOLLOWS,
         )
-        return
     for switch in sorted((host.ROOT / "sys/class/rfkill").glob("rfkill*")):
         kind, hard, soft = ((switch / name).read_text("ascii").strip() for name in ("type", "hard", "soft"))
         if kind == "bluetooth" and "1" in (hard, soft):
-            yield Finding(
+            return Finding(
                 "ble",
                 FAIL,
-                f"{adapters[0].name} is blocked",
+                f"{wanted} is blocked",
                 ("the radio is switched off",),
                 ("sudo rfkill unblock bluetooth",),
+                subject=_named(url),
                 explains=_FOLLOWS,
             )
-            return
-    yield Finding("ble", OK, adapters[0].name)
+    return _told(subject, url) or Finding("ble", OK, wanted, subject=_named(url))
+
+
+def _told(subject: Subject, url: LinkUrl) -> Finding | None:
+    """What the running gateway says is wrong with the adapter of an inlet; None: nothing."""
+    row = _inlet(subject, f"ble:{url.rest}")
+    if subject.mode != RUNNING or row is None or row["connected"] or not row["last_error"]:
+        return None
+    return Finding(
+        "ble",
+        FAIL,
+        clean(row["last_error"]),  # it ends with what to do
+        ("the adapter hangs, or its antenna or place is bad", "BlueZ does not run, or may not be used by the gateway"),
+        ("sudo systemctl restart bluetooth", "bluetoothctl show", "journalctl -u bluetooth -n 20"),
+        subject=_named(url),
+        explains=_FOLLOWS,
+    )
 
 
 def inlets(subject: Subject) -> Iterator[Finding]:
@@ -214,18 +271,18 @@ def inlets(subject: Subject) -> Iterator[Finding]:
 def _heard(subject: Subject, row: dict[str, Any]) -> Finding:
     name, recent = f"inlet {row['name']}", row["recent"]
     frames, noise = recent["frames"], recent["noise"]
-    serial_line = row["name"].startswith("serial:")
+    is_ble = row["name"].startswith("ble:")
     if not row["connected"]:
         return Finding(
             "inlets",
             FAIL,
             f"it is down: {clean(row['last_error'] or 'not open yet')}",
-            ("see serial, broker and tls above",),
-            ("kerb doctor --only serial,broker,tls",),
+            ("see ble above",) if is_ble else ("see serial, broker and tls above",),
+            ("kerb doctor --only ble",) if is_ble else ("kerb doctor --only serial,broker,tls",),
             subject=name,
             explains=("nodes", "problems", "supply"),
         )
-    if frames == 0 and noise >= DEAF_PIECES:
+    if frames == 0 and noise >= DEAF_PIECES and not is_ble:
         baud = next(
             (url.options.get("baud", "115200") for url in _urls(subject) if f"serial:{url.rest}" == row["name"]), ""
         )
@@ -249,19 +306,7 @@ def _heard(subject: Subject, row: dict[str, Any]) -> Finding:
             "inlets",
             FAIL if share >= VERY_NOISY else WARN,
             f"{100 * share:.0f} % of what it hears is noise ({noise} of {heard} in {span(recent['span_s'])})",
-            (
-                "noise on the line: termination, shield or ground",
-                "a cable that is too long for its speed, or damaged",
-                "two devices that speak at once",
-            )
-            if serial_line
-            else ("somebody publishes there who is no node of ours",),
-            (
-                "check the 120 ohm at both ends, shield and ground; a lower ?baud= at both ends",
-                "kerb doctor --watch --only inlets",
-            )
-            if serial_line
-            else ("let only nodes write kerb/1/SITE/up/# in the broker's access list",),
+            *_NOISE.get(name.removeprefix("inlet ").partition(":")[0], _NOISE["mqtt"]),
             subject=name,
             explains=("nodes",),
         )

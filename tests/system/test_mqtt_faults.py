@@ -1,0 +1,209 @@
+"""What a node on Wi-Fi comes to when something fails: nothing is lost, nothing counts twice, and its log says what it was.
+
+The table of gateway/LINKS.md has a line for each of these.
+"""
+
+import secrets
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+
+import paho.mqtt.client as paho
+import pytest
+from mqtt_field import BROKER, BROKER_NAME, CONFIG, DAY, HOUR, SITE, SSID, WIFI_PASSWORD, Field, files, lossy, put
+from paho.mqtt.enums import CallbackAPIVersion
+
+from kerbtools.emulator import Board, Identity
+from kerbtools.provision.links import Access
+
+MQTT = f"mqtt://{BROKER}/{SITE}"
+IDENTITIES = {node: Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node in range(1, 10)}
+FORGED = 200
+
+
+@pytest.fixture(scope="module")
+def field(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    folder = tmp_path_factory.mktemp("field")
+    for place in (folder, folder.parent, folder.parent.parent):
+        place.chmod(0o755)  # mosquitto gives up root, and must reach its folder
+    field = Field(folder)
+    try:
+        field.start(IDENTITIES)
+        yield field
+    finally:
+        field.stop()
+
+
+@pytest.fixture
+def node(field: Field, request: pytest.FixtureRequest) -> Iterator[Board]:
+    """A node of its own for each test, off, with the links of `files`."""
+    number = 1 + sorted(NUMBERS).index(request.node.originalname)
+    board = field.node(IDENTITIES[number])
+    put(board, files(number, MQTT))
+    yield board
+    board.cut_power()
+
+
+def notes(board: Board) -> str:
+    return "\n".join(line for line in board.console if line.startswith("note"))
+
+
+def address(board: Board) -> int:
+    return next(number for number, identity in IDENTITIES.items() if board.name.endswith(f"-{identity.node}"))
+
+
+@pytest.mark.soak
+def test_a_wrong_wifi_password(field: Field, node: Board) -> None:
+    put(node, files(address(node), MQTT, wifi="lanterns and damps"))
+    node.start()
+    field.world.advance(DAY / 2)
+    assert len(field.taken(address(node))) == 12 and not field.taken(address(node)) & field.council.record_ids()
+    assert f"note link mqtt {SSID} refuses the password: check wifi.json: kerb provision --wifi FILE" in notes(node)
+    node.cut_power()
+    put(node, files(address(node), MQTT))
+    node.start()
+    assert len(field.settle(address(node))) >= 12
+
+
+@pytest.mark.soak
+def test_a_wrong_password_at_the_broker(field: Field, node: Board) -> None:
+    put(node, files(address(node), MQTT, broker="guessed"))
+    node.start()
+    field.world.advance(DAY / 2)
+    assert len(field.taken(address(node))) == 12 and not field.taken(address(node)) & field.council.record_ids()
+    assert "the broker refuses the node's user or password: check broker.json" in notes(node)
+    node.cut_power()
+    put(node, files(address(node), MQTT))
+    node.start()
+    field.settle(address(node))
+
+
+def test_a_broker_that_is_gone_for_a_day(field: Field, node: Board) -> None:
+    node.start()
+    field.world.advance(6 * HOUR)
+    field.broker.stop()
+    field.world.advance(DAY)
+    assert "note link mqtt the broker does not answer: check its address, and that it runs" in notes(node)
+    field.broker.start()
+    assert len(field.settle(address(node))) >= 30
+
+
+@pytest.mark.soak
+def test_an_expired_certificate(field: Field, node: Board, tmp_path: Path) -> None:
+    """As the unix port checks it, by this machine's clock: what a board's own clock does to it, no emulator shows."""
+    world, broker, number = field.world, field.broker, address(node)
+    certificate, key = broker.authority.issue(str(number), 30)
+    for name, data in (("ca", broker.authority.certificate), ("crt", certificate), ("key", key)):
+        (tmp_path / name).write_bytes(data)
+        (tmp_path / name).chmod(0o600)
+    access = Access(
+        None, (SSID, WIFI_PASSWORD), {}, tmp_path / "ca", str(tmp_path / "crt"), str(tmp_path / "key")
+    )  # fmt: skip
+    put(node, files(number, f"mqtts://{BROKER}/{SITE}?name={BROKER_NAME}", access=access))
+    world.air.add_host(BROKER, broker.tls_port)
+    broker.stop()
+    broker.certify(days=-2)
+    broker.start()
+    try:
+        node.start()
+        world.advance(DAY / 2)
+        assert (
+            "the broker's certificate is refused" in notes(node)
+            and not field.taken(address(node)) & field.council.record_ids()
+        )
+        broker.stop()
+        broker.certify(days=30)
+        broker.start()
+        field.settle(address(node))
+    finally:
+        world.air.add_host(BROKER, broker.port)
+
+
+@pytest.mark.soak
+def test_a_radio_that_is_deaf(field: Field, node: Board) -> None:
+    node.start()
+    field.world.advance(6 * HOUR)
+    node.deafen_radio()
+    field.world.advance(DAY / 2)
+    assert "note link mqtt" in notes(node)
+    node.deafen_radio(False)
+    field.settle(address(node))
+
+
+@pytest.mark.soak
+def test_a_third_of_all_connections_lost(field: Field, node: Board) -> None:
+    with lossy(field.world, field.broker.port, 0.3) as decided:
+        node.start()
+        field.world.advance(2 * DAY, timeout_s=200)
+        assert sum(decided) >= 10
+        field.settle(address(node))
+    assert len(field.taken(address(node))) >= 48
+
+
+class Stranger:
+    """Somebody at the broker who hears all, plays everything again in both directions, and makes frames up."""
+
+    def __init__(self, port: int):
+        self.heard = 0
+        self._random = Random(4)
+        self._said: set[bytes] = set()
+        self._lock = threading.Lock()
+        self._client = paho.Client(CallbackAPIVersion.VERSION2, client_id="stranger")
+        self._client.on_message = self._take
+        self._client.connect("127.0.0.1", port)
+        self._client.subscribe(f"kerb/1/{SITE}/#", qos=1)
+        self._client.loop_start()
+
+    def _take(self, _client: paho.Client, _data: object, message: paho.MQTTMessage) -> None:
+        payload = bytes(message.payload)
+        with self._lock:
+            if payload in self._said or len(self._said) > 20 * FORGED:
+                return
+            self.heard += 1
+            way, other = ("up", "down") if "/up/" in message.topic else ("down", "up")
+            garbled = bytearray(payload)
+            garbled[self._random.randrange(len(garbled))] ^= 1 << self._random.randrange(8)
+            for data in (payload, bytes(garbled), self._random.randbytes(self._random.randrange(1, 60))):
+                self._said.add(data)
+                for topic in (message.topic, message.topic.replace(f"/{way}/", f"/{other}/")):
+                    self._client.publish(topic, data, qos=1, retain=self._random.random() < 0.2)
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def test_a_stranger_who_replays_and_forges(field: Field, node: Board) -> None:
+    stranger = Stranger(field.broker.open_port)
+    try:
+        node.start()
+        field.world.advance(DAY, timeout_s=200)
+        assert stranger.heard > 10
+        assert "note refused" in notes(node)
+        field.settle(address(node))
+    finally:
+        stranger.close()
+    counters = field.gateway.status()["inlets"][0]
+    assert sum(counters["refused"].values()) > 10
+    assert len(field.taken(address(node))) >= 24
+
+
+@pytest.mark.soak
+def test_a_second_link_takes_over_and_gives_back(field: Field, node: Board) -> None:
+    elsewhere = "10.0.0.3"  # a broker that is not there yet
+    put(node, files(address(node), f"mqtt://{elsewhere}/{SITE}", f"{MQTT}?"))
+    node.start()
+    field.settle(address(node))
+    assert "note link mqtt the broker does not answer" in notes(node)
+    seen = node.lines
+    field.world.air.add_host(elsewhere, field.broker.port)
+    field.world.advance(DAY)
+    assert not [line for line in list(node.console)[seen - node.lines :][-8:] if line.startswith("note")]
+    field.settle(address(node))
+    node.cut_power()
+    assert "/node/links.cbor" in node.list_files()
+
+
+NUMBERS = [name for name in globals() if name.startswith("test_")]
+assert len(NUMBERS) <= len(IDENTITIES) and CONFIG["report_records"] > 1

@@ -1,0 +1,124 @@
+"""A round: each node that advertises is visited, and its frames go into a capture file, sealed as they are.
+
+The file is on the disk after each visit. Nobody is answered, so nothing depends on it.
+"""
+
+import asyncio
+import os
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import kerbwire
+from kerbgate.errors import ControlError, InletError
+from kerbgate.inlets.base import parse_url
+from kerbgate.inlets.ble_central import Central, Peer
+from kerbgate.inlets.ble_radio import Radio, choose
+from kerbwire import capture, frame, gatt
+from kerbwire.errors import WireError
+
+RETRY_S = 2.0  # after an adapter's fault
+MAX_NODES = 65536
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of one node. hellos: frames with a life in the clear: it has not met its gateway since its start."""
+
+    frames: int = 0
+    size: int = 0
+    hellos: int = 0
+    rssi: int = 0
+
+
+class Round:
+    """One file. tell: takes a line for the technician. ControlError where the file cannot be made."""
+
+    def __init__(self, path: Path, radio: Radio, site: str | None, tell: Callable[[str], object]):
+        self.nodes: dict[int, Found] = {}
+        self._tell = tell
+        self._radio = radio
+        self._site = None if site is None else gatt.tag(site)
+        self._visits: dict[Peer, Counter[int]] = {}  # frames of each node, by connection
+        self._writer = capture.Writer("ble:", round(time.time() * 1000), f"kerb {kerbwire.__version__}")
+        self._began_ns = time.monotonic_ns()
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError as error:
+            raise ControlError(f"{path} exists already", "name another file: a round is never written over") from error
+        except OSError as error:
+            raise ControlError(f"{path} cannot be written: {error.strerror}", "name another file") from error
+        self._file = os.fdopen(descriptor, "wb")
+        self._file.write(self._writer.start())
+        self._sync()
+
+    async def run(self, span_s: float | None) -> None:
+        """For so long, or until it is cancelled. InletError where there is no adapter at the start."""
+        end = None if span_s is None else time.monotonic() + span_s
+        worked = False
+        while end is None or time.monotonic() < end:
+            central = Central(
+                self._radio, gatt.ROUND, self._take, site=self._site, hears=self._hears, ended=self._ended
+            )
+            try:
+                async with asyncio.timeout(None if end is None else max(end - time.monotonic(), 0)):
+                    await central.run()
+            except TimeoutError:
+                return
+            except InletError as error:
+                if not (worked or central.tally.scans):
+                    raise
+                self._tell(f"{error.cause}; {error.hint}")
+                await asyncio.sleep(RETRY_S)
+            worked = True
+
+    def close(self) -> None:
+        if not self._file.closed:
+            self._sync()
+            self._file.close()
+
+    def _hears(self, error: InletError | None) -> None:
+        self._tell(f"{self._radio.name} listens" if error is None else f"{error.cause}; {error.hint}")
+
+    def _take(self, data: bytes, peer: Peer) -> None:
+        try:
+            header = frame.parse(data)
+        except WireError:
+            return  # nobody's: the gateway would refuse it
+        if header.space != frame.UP or (header.node not in self.nodes and len(self.nodes) >= MAX_NODES):
+            return
+        offset_us = (time.monotonic_ns() - self._began_ns) // 1000
+        self._file.write(self._writer.record(offset_us, capture.UP, 0, data))
+        found = self.nodes.setdefault(header.node, Found())
+        found.frames += 1
+        found.size += len(data)
+        found.hellos += bool(header.context)
+        found.rssi = peer.rssi
+        self._visits.setdefault(peer, Counter())[header.node] += 1
+
+    def _ended(self, peer: Peer) -> None:
+        """A node has hung up: what it said is safe before anything else is."""
+        self._sync()
+        visit = self._visits.pop(peer, Counter[int]())
+        for node, frames in visit.items():
+            found = self.nodes[node]
+            note = ", only hello: it has yet to meet its gateway" if found.hellos == found.frames else ""
+            self._tell(f"node {node}: {frames} frames, {found.size} bytes in all, {peer.rssi} dBm{note}")
+        if not visit and not peer.frames:
+            name = f"node {peer.node}" if peer.node is not None else peer.address
+            self._tell(f"{name}: lost before it spoke, {peer.rssi} dBm: go nearer, it will try again")
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
+def radio_of(link: str) -> Radio:
+    """The adapter of a link string. InletError."""
+    url = parse_url(link)
+    if url.scheme != "ble":
+        raise InletError(f"{link!r} is no Bluetooth", "write ble:, or ble:hci1 for the second adapter")
+    url.only(radio=str)
+    return choose(url.rest, url.options.get("radio"))
