@@ -4,6 +4,7 @@
 ARGS ?=
 PART ?= all
 WHEELS ?= dist/wheels
+EXTRAS ?=
 
 PYTHON ?= python3
 UV := $(shell command -v uv 2>/dev/null)
@@ -36,15 +37,15 @@ lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, 
 	done
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|ble|faults|levels|gateway|links|alarms|district|gateways|lighting|street|lampheap|lampfaults|field|tools|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|ble|faults|levels|gateway|links|lora|alarms|district|gateways|lighting|street|lampheap|lampfaults|field|tools|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing
 	$(BIN)/python -m pytest -m soak --run-soak $(ARGS)
 
-wheels: .venv-wheels/stamp  ## a folder that a gateway is installed from without internet (WHEELS=folder)
+wheels: .venv-wheels/stamp  ## a folder that a gateway is installed from without internet (WHEELS=folder EXTRAS=[ble])
 	@rm -rf $(WHEELS)
-	@.venv-wheels/bin/python -m pip wheel --quiet --wheel-dir $(WHEELS) .
+	@.venv-wheels/bin/python -m pip wheel --quiet --wheel-dir $(WHEELS) '.$(EXTRAS)'
 	@cd $(WHEELS) && sha256sum *.whl >SHA256SUMS
 	@echo "$(WHEELS): $$(ls $(WHEELS)/*.whl | wc -l) wheels; gateway/SERVICE.md says how to install them"
 

@@ -97,18 +97,18 @@ class Exchange:
 
     def give(self):
         """Where a technician's round listens, which answers nothing: say what waits, once, as far as the day's numbers
-        go, events first, then records from behind those that were said last. All of it goes on waiting for the
+        for it go, events first, then records from behind those that were said last. All of it goes on waiting for the
         gateway's ack. False: it is no round."""
         if not getattr(self._link, "collects", False):
             return False
         pace, outbox = self._pace, self._outbox
         if self._session.state != sessions.REST:  # nothing but hello may leave
-            if pace.may_send():
+            if pace.may_give():
                 self._send("hello", self._hello(None)[0], True)
             pace.silent()
             return True
-        given = -1
-        while pace.may_send(False, True):
+        given, newest = -1, outbox.said
+        while pace.may_give():
             found = outbox.next_event()
             if not found or found[0] <= given:
                 break
@@ -116,10 +116,9 @@ class Exchange:
             body, count = self._event(found)
             if count:
                 outbox.sent(self._send("event", body, False), given, 1)
-        newest = outbox.said
         for begin, end in ((newest, None), (-1, newest)):
             last = begin
-            while pace.may_send():
+            while pace.may_give():
                 run = outbox.next_run(self.longest_run, last)
                 if not run or (end is not None and run[0][0] > end):
                     break

@@ -185,8 +185,9 @@ class LampNode:
         if answered and report_due:
             self._move_quarters()
             answered = exchange.reports(1)
-            if answered and not self.outbox.pending(1):
+            if answered and not self.outbox.next_run(1):
                 self._report_ms = self._next_report_ms()
+                self._event_waits = self.outbox.next_event() is not None  # one that was to be sent again is no report's
         exchange.orders()
         if self._slots.trial:
             if answered:

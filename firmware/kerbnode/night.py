@@ -52,8 +52,8 @@ class Night:
         self._odd_s = [0, 0]  # by how long the cell contradicts full day, and deep night
         self._right_s = [0, 0]
         self._seen_s = None
-        self._since_s = 0  # of the cell's verdict when it was last looked at
-        self._flipped = False  # it changed since the look before
+        self._turned_s = None  # of the cell's dusk or dawn when it was last looked at
+        self._flipped = False  # there was another since the look before
         self._offset_s = None  # UTC less monotonic time, of a clock that was borne out
         self.doubts = False  # clock and place are known, and nothing has borne them out
         self._dusk_s = None  # monotonic second of the last dusk that a rung above `learnt` saw
@@ -113,7 +113,7 @@ class Night:
         span_s = 0 if self._seen_s is None else now_s - self._seen_s
         self._seen_s = now_s
         is_dark = self.cell.is_dark
-        self._flipped = is_dark is not None and self.cell.since_s != self._since_s
+        self._flipped = is_dark is not None and self.cell.turned_s != self._turned_s
         if is_dark is None:
             return
         if height is None:
@@ -122,7 +122,7 @@ class Night:
                 self.faults |= fault
             elif self._flipped and self._learnt(now_s) is None:
                 self.faults = 0  # it saw night or day come, and nothing is known against it
-        self._since_s = self.cell.since_s
+        self._turned_s = self.cell.turned_s
         if self.doubts and is_dark:  # against this clock it may be the night: no longer than the longest
             if now_s - self.cell.since_s >= LONGEST_NIGHT_S:
                 self.faults |= COVERED

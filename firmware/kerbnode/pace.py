@@ -2,6 +2,7 @@
 
 MAX_FRAMES_A_DAY = 16  # law 1: so many sequence numbers a day between two boots, a boot's own hello apart
 FOR_EVENTS = 4  # of them, which no report spends
+FOR_GATEWAY = 8  # of them, which no round spends: anybody can say that he is one
 LISTEN_MS_A_DAY = 48000  # what silence may cost: firmware/POWER.md says which share of the cells that is
 URGENT_LEVEL = 3  # silent exchanges in a row that an event still tries at once; then it waits as reports do
 MAX_LEVEL = 6
@@ -38,6 +39,10 @@ class Pace:
 
     def may_send(self, is_boot_hello=False, urgent=False):
         return is_boot_hello or self.spent < (self._most if urgent else self._most - FOR_EVENTS)
+
+    def may_give(self):
+        """Whether a technician's round, which answers nothing, gets one more frame today."""
+        return self.spent < self._most - FOR_GATEWAY
 
     def sent(self):
         self.spent = min(self.spent + 1, 255)

@@ -68,8 +68,8 @@ class Photocell:
             if abs(percent - old_percent) >= LEARN_STEP:
                 if now_s - old_s <= LEARN_S:
                     own = max(0, (lux - old_lux) * 100 // (percent - old_percent))
-                    taken = self.is_dark is False and not self.own_lux
-                    if taken and old_lux - own * old_percent // 100 < self.dusk_lux:
+                    is_first = self.is_dark is False and self.turned_s is None and not self.own_lux
+                    if is_first and old_lux - own * old_percent // 100 < self.dusk_lux <= old_lux:
                         self.is_dark = None  # what it took for day was its own lamp
                     self.own_lux = (3 * self.own_lux + own) // 4 if self.own_lux else own
             elif now_s == old_s:

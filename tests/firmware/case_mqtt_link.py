@@ -32,6 +32,7 @@ class Air(Time):
         self.says = list(says)
         self.joins, self.connects = joins, connects
         self.joining = self.STAT_CONNECTING
+        self.breaks = ()  # first bytes of packets at which the connection is lost
         self.calls = []
         self.written = []
         self.waiting = b""
@@ -84,6 +85,8 @@ class Air(Time):
         assert option == (6, 1, 1)
 
     def write(self, data):
+        if self.breaks and data[0] in self.breaks:
+            raise OSError(103, "aborted")
         self.written.append(bytes(data))
         if data[0] in (0x10, 0x82) and self.says:
             self.waiting += self.says.pop(0)
@@ -228,6 +231,18 @@ def test_a_frame_without_its_acknowledgement_is_sent_again_on_a_new_connection()
     link.receive(0)
     link.close()
     assert link.tally.lost == 0 and air.written[-1] == b"\xe0\x00"
+
+
+def test_a_connection_that_is_lost_as_a_frame_goes_or_at_the_end_is_no_error():
+    air = Air(says=(CONNACK, SUBACK, CONNACK, SUBACK))
+    link = a_link(air)
+    air.breaks = (0x32,)
+    link.send(b"frame")
+    assert link.failures == 1 and air.open == 0
+    air.breaks = (0xE0,)
+    assert link.receive(3000) is None and air.written[-1][:1] == b"\x3a" and link.tally.retries == 1
+    link.close()
+    assert link.tally.lost == 1 and air.open == 0 and air.calls[-1] == "off"
 
 
 def test_a_frame_that_nobody_acknowledged_counts_as_lost_once():

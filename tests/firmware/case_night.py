@@ -100,6 +100,13 @@ def test_without_a_clock_the_cell_decides():
     assert [not nights[0], nights[7 * 60], not nights[20 * 60]] == [True, True, True]
 
 
+def test_a_start_by_night_is_no_dusk():
+    cell, ladder = made()
+    run(ladder, cell, 11, 8 * HOUR)  # from 20 UTC to the dawn
+    nights = run(ladder, cell, 12, 19 * HOUR, lux=FAULT)  # the cell dies at dawn: nothing is learnt that could be night
+    assert all(nights) and ladder.source == UNKNOWN
+
+
 def test_a_covered_cell_is_left_for_the_learnt_night_and_no_day_burns():
     cell, ladder = made()
     run(ladder, cell, 48, 0, NOON)  # two days with a clock

@@ -90,3 +90,16 @@ def test_what_was_taken_for_day_and_was_the_own_lamp_is_taken_back_at_once():
     day.sample(5085, 100, 0)
     day.sample(5000, 0, 1)
     assert day.is_dark is False and day.own_lux == 85
+
+
+def test_a_lamp_that_goes_out_at_dawn_takes_back_no_day():
+    """The look after it sees no step of its own light. Only a first verdict beside its own lamp is taken back."""
+    for level in (20, 60, 100):
+        cell, now_s = Photocell(70, 35), 0
+        for lux in (0, 20, 36, 36, 36):
+            cell.sample(lux, level, now_s)
+            now_s += 60
+        assert cell.is_dark is False and cell.turned_s == 180
+        cell.sample(36, 0, now_s - 59)
+        cell.sample(37, 0, now_s)
+        assert cell.is_dark is False and cell.turned_s == 180, level

@@ -226,6 +226,41 @@ def test_a_sound_bin_passes():
     assert [each for each in bench.parts.powered if each[0] == 6] == [(6, 1), (6, 0)] * 2
 
 
+class Air:
+    """kerbnode.link.air: a link that opens, or an error."""
+
+    error = None
+    rssi = -61
+
+    def opened(self, hal, board, address, options, identity):
+        if self.error:
+            raise self.error
+        assert (address, options["folder"][-5:], identity.node) == ("here", "/node", 7)
+        self.tally = self
+        return self
+
+    def close(self):
+        self.rssi = 0
+
+
+def test_each_link_is_opened_once():
+    bench = Bench(BIN)
+    write(bench.root + "/node/links.json", b'["air:here", "serial:", "ble:", "gone:"]')
+    air = sys.modules["kerbnode.link.air"] = Air()
+    try:
+        rows = bench.run()
+        assert verdicts(rows) == {"link:ble": "skip", "link:gone": "fail"}, rows
+        assert rows["link:air"]["value"] == "-61 dBm" and air.rssi == 0
+        assert "kerb flash" in rows["link:gone"]["cause"]
+        write(bench.root + "/node/links.json", b'["air:here"]')
+        air.error = OSError("nobody is there: wave")
+        fails(bench.run(), "link:air", "not to be had", "nobody is there: wave")
+        bench.identity(b"")
+        assert verdicts(bench.run()) == {"link:air": "skip", "identity": "skip"}
+    finally:
+        del sys.modules["kerbnode.link.air"]
+
+
 def test_the_ranger():
     bench = Bench(BIN)
     bench.parts.ranges = [None]

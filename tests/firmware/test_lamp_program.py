@@ -15,7 +15,8 @@ from kerbtools.emulator.ether import Ether
 from kerbtools.emulator.street_scene import ColumnScene
 from kerbtools.emulator.world import START_UTC, World
 from kerbwire.channels import BY_COMMAND, BY_FAULT, CAUSE, LEVEL
-from kerbwire.controls import APPLIED, DIM, EMERGENCY, OPERATOR, RESTART, SAMPLE, Command, Result
+from kerbwire.controls import APPLIED, DIM, EMERGENCY, OPERATOR, RESEND, RESTART, SAMPLE, Command, Result
+from kerbwire.events import Event
 from kerbwire.messages import Report
 
 NODE, SECRET = 801, bytes(16)
@@ -87,6 +88,28 @@ def test_what_is_asked_after_a_silence_is_obeyed(world: World, tmp_path: Path) -
     gateway.tell(NODE, order(world, 8, SAMPLE)(sent[-1]))
     world.advance(3600, timeout_s=30)
     assert lamp.failure is None and (8, APPLIED) in results(gateway)
+
+
+def test_an_event_that_is_to_be_sent_again_is_sent_and_the_program_rests(world: World, tmp_path: Path) -> None:
+    """A range that is asked for again holds an event; what spoke of it by reports alone would turn in a circle."""
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    first = lamp_of(world, ether, tmp_path)
+    world.advance(60, timeout_s=30)
+    first.stop()
+    lamp = lamp_of(world, ether, tmp_path)  # its supply was lost: an event
+    world.advance(600, timeout_s=30)
+    before = events(gateway)
+    assert before
+    gateway.tell(NODE, order(world, 8, RESEND, 0, 1000)(last_seq(lamp)))
+    world.advance(2 * 3600, timeout_s=20)
+    assert lamp.failure is None and (8, APPLIED) in results(gateway)
+    assert events(gateway) == before + sorted(set(before))
+    world.advance(3600, timeout_s=10)
+
+
+def events(gateway: NativeGateway) -> list[int]:
+    return [message.index for message in gateway.heard[NODE] if isinstance(message, Event)]
 
 
 def test_after_a_silence_that_left_nothing_to_say_the_program_rests(world: World, tmp_path: Path) -> None:

@@ -3,8 +3,7 @@
 import asyncio
 import contextlib
 import os
-import shutil
-import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -275,46 +274,13 @@ def test_a_shadow_cannot_use_it() -> None:
     assert open_inlet("ble:").name == "ble:" and open_inlet("ble:hci1?site=x").name == "ble:hci1"
 
 
-def test_without_the_system_bus_it_says_that_bluez_does_not_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/nothing")
-    assert "BlueZ does not run" in _error_of_the_host()
-
-
-def test_without_bluez_on_the_bus_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = shutil.which("dbus-daemon")
-    if program is None:
-        pytest.skip("dbus-daemon is not installed: apt-get install dbus")
-    allow = "".join(f'<allow receive_type="{kind}"/>' for kind in ("method_return", "signal", "error", "method_call"))
-    (tmp_path / "bus.conf").write_text(
-        '<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"'
-        ' "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">'
-        f"<busconfig><type>system</type><listen>unix:path={tmp_path}/bus</listen><auth>EXTERNAL</auth>"
-        f'<policy context="default"><allow user="*"/><allow own="*"/><allow send_destination="*"/>{allow}</policy>'
-        "</busconfig>"
-    )
-    daemon = subprocess.Popen([program, f"--config-file={tmp_path}/bus.conf", "--nofork"], stderr=subprocess.DEVNULL)
-    try:
-        until(lambda: (tmp_path / "bus").exists(), "the bus listens")
-        monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/bus")
-        assert "BlueZ does not run" in _error_of_the_host()
-    finally:
-        daemon.kill()
-        daemon.wait()
-
-
-def _error_of_the_host() -> str:
-    """What the inlet of the host's own adapter says, with the real bleak on a real bus."""
-
-    async def main() -> str:
-        inlet = ble("ble:hci7")
-        async with running(inlet, Desk()):
-            await soon(lambda: inlet.counters.last_error, "it says why")
-        assert not inlet.counters.connected
-        return inlet.counters.last_error or ""
-
-    return asyncio.run(main())
+def test_without_bleak_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("kerbgate.inlets.ble")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "bleak", None)
+    with pytest.raises(InletError, match="needs the package 'bleak'") as caught:
+        open_inlet("ble:")
+    assert "kerbstone[ble]" in caught.value.hint
 
 
 def test_each_fault_of_an_adapter_has_its_words() -> None:

@@ -43,6 +43,7 @@ def node(field: Field, request: pytest.FixtureRequest) -> Iterator[Board]:
     put(board, files(number, MQTT))
     yield board
     board.cut_power()
+    assert "crash" not in notes(board)
 
 
 def notes(board: Board) -> str:

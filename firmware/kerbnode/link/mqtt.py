@@ -118,7 +118,10 @@ class Mqtt:
             return
         self._number = self._number % 65535 + 1
         self._unacked = frame
-        self._publish(b"\x32")
+        try:
+            self._publish(b"\x32")
+        except OSError as error:  # it goes again with the next connection
+            self._fail("%s (%s)" % (_FAILED[READY], error))
 
     def receive(self, timeout_ms):
         """The next frame, or None when timeout_ms are over. 0: one look, which also keeps the connection."""
@@ -135,8 +138,11 @@ class Mqtt:
             hal.sleep_ms(POLL_MS)
         if self._unacked is not None:
             self.tally.lost += 1
-        if self.state == READY:
-            self._write(b"\xe0")
+        try:
+            if self.state == READY:
+                self._write(b"\xe0")
+        except OSError:  # it is gone already
+            pass
         self._drop()
         self._radio.active(False)
         self.state = OFF

@@ -179,7 +179,13 @@ class Central:
     async def _look(self) -> None:
         """No node was heard for a while: is anybody?"""
         anybody = asyncio.Event()
-        scanner = BleakScanner(lambda device, said: anybody.set(), **self._radio.scanner)
+
+        def found(device: BLEDevice, said: AdvertisementData) -> None:
+            anybody.set()
+            if gatt.SERVICE in said.service_uuids:
+                self._found(device, said)
+
+        scanner = BleakScanner(found, **self._radio.scanner)
         await self._start(scanner)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):

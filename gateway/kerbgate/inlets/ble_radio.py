@@ -53,6 +53,9 @@ _DBUS = {
 }
 
 _HOST = Path("/sys/class/bluetooth")
+_EACH = {
+    "filters": {"DuplicateData": True}
+}  # a node that advertises again at once, after a lost connection, is told too
 
 Options = tuple[dict[str, Any], dict[str, Any], Callable[[], bool]]
 
@@ -78,13 +81,13 @@ def choose(address: str, radio: str | None) -> Radio:
         make: Callable[[str], Options] = found.load()
         return Radio(f"{radio} {address}", *make(address))
     if not address:
-        return Radio("the Bluetooth adapter", {}, {}, lambda: _any_there("hci*"))
+        return Radio("the Bluetooth adapter", {"bluez": _EACH}, {}, lambda: _any_there("hci*"))
     if not _ADAPTER.fullmatch(address):
         raise InletError(
             f"{address!r} names no adapter", "write ble: for the first, or ble:hci1; see: bluetoothctl list"
         )
-    bluez = {"bluez": {"adapter": address}}
-    return Radio(address, bluez, bluez, lambda: _any_there(address))
+    adapter = {"adapter": address}
+    return Radio(address, {"bluez": adapter | _EACH}, {"bluez": adapter}, lambda: _any_there(address))
 
 
 def gone(name: str) -> InletError:

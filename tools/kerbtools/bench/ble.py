@@ -42,14 +42,14 @@ RECORDS = 86  # of a report: 200 bytes sealed, of values that nothing predicts
 START = 1_772_323_200  # 2026-03-01T00:00:00Z
 SMALL_MTU = 104
 CUT = 0.005  # of fragments, with which the connection goes
-LOSSES = (0.0, 0.1, 0.3)
+CASES = ((0.0, REPORTS), (0.1, REPORTS), (0.3, 240))  # share of fragments lost, reports
 TIMEOUT_S = 600.0
 
 
 def rows() -> Iterator[dict[str, object]]:
     """One row a share of fragments that are lost."""
-    for loss in LOSSES:
-        yield measure(REPORTS, loss, CUT if loss else 0.0)
+    for loss, reports in CASES:
+        yield measure(reports, loss, CUT if loss else 0.0)
 
 
 def measure(reports: int, loss: float, cut: float) -> dict[str, object]:

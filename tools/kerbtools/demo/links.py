@@ -86,7 +86,8 @@ def names() -> list[str]:
 
 def open_links(name: str, nodes: Sequence[int], ground: Ground) -> "Links":
     """The kinds for these nodes, none of them started. name: of one kind, or MIXED."""
-    kinds = names() if name == MIXED else [name]
+    # There are fewer bins than kinds: a cable is the one to do without.
+    kinds = sorted(names(), key=lambda kind: kind == "serial") if name == MIXED else [name]
     made: dict[str, Link] = {}
     for kind in kinds[: len(nodes)]:
         module = importlib.import_module(f"kerbtools.demo.link_{kind}")
