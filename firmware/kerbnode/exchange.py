@@ -101,32 +101,15 @@ class Exchange:
         gateway's ack. False: it is no round."""
         if not getattr(self._link, "collects", False):
             return False
-        pace, outbox = self._pace, self._outbox
-        if self._session.state != sessions.REST:  # nothing but hello may leave
-            if pace.may_give():
-                self._send("hello", self._hello(None)[0], True)
-            pace.silent()
-            return True
-        given, newest = -1, outbox.said
-        while pace.may_give():
-            found = outbox.next_event()
-            if not found or found[0] <= given:
-                break
-            given = found[0]
-            body, count = self._event(found)
-            if count:
-                outbox.sent(self._send("event", body, False), given, 1)
-        for begin, end in ((newest, None), (-1, newest)):
-            last = begin
-            while pace.may_give():
-                run = outbox.next_run(self.longest_run, last)
-                if not run or (end is not None and run[0][0] > end):
-                    break
-                body, count = self._encode(run)
-                if count:
-                    outbox.sent(self._send("report", body, False), run[0][0], count)
-                last = run[0][0] + max(0, count - 1)
-        pace.silent()
+        from kerbnode import giving
+
+        if self._session.state == sessions.REST:
+            newest = self._outbox.said
+            giving.events(self._pace, self._outbox, self._event, self._send)
+            giving.reports(self._pace, self._outbox, self._encode, self._send, self.longest_run, newest)
+        elif self._pace.may_give():  # nothing but hello may leave
+            self._send("hello", self._hello(None)[0], True)
+        self._pace.silent()
         return True
 
     def tell(self, ranger_noise=0):

@@ -10,6 +10,10 @@ from kerbnode.drivers import sx126x
 from kerbwire import frame as frames
 from kerbwire import line, lora, modem
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 MAX_QUEUE = 16  # frames that wait for the air
 STALE_MS = 4000  # a node listens for 3 s behind its frame
 GAP_MS = 60  # between two sends: a node that has heard the first takes so long to listen again
@@ -29,11 +33,11 @@ class Modem:
         self._radio = sx126x.Radio(hal, facts)
         self._reader = line.Reader()
         self._begins = b""  # of what stands since the last delimiter, no more than BREAK is long
-        self._settings = None
+        self._settings: "Any" = None
         self._trouble = modem.UNSET
-        self._budget = None
+        self._budget: "Any" = None
         self._queue = []  # (since when, frame)
-        self._sending = None  # (frame, since when, air time)
+        self._sending: "Any" = None  # (frame, since when, air time)
         self._quiet_ticks = hal.ticks_ms()  # not before then is anything sent
         self._failed_ticks = 0
         self.heard = self.spoilt = self.sent = self.refused = self.late = 0
@@ -60,6 +64,10 @@ class Modem:
         except OSError:
             self._fail()
             return WAIT_MS
+
+    def calls(self):
+        """Whether a radio that works has something to tell."""
+        return not self._trouble and self._radio.dio1.value()
 
     def tell(self):
         """Say what it is and has done."""
@@ -96,6 +104,8 @@ class Modem:
             try:
                 permille = lora.band(asked.down_khz)[0]
                 lora.band(asked.up_khz)
+                if not 7 <= asked.factor <= 12:
+                    raise ValueError
             except ValueError:
                 self._trouble = modem.UNSET
                 return
@@ -267,6 +277,8 @@ def _serve(hal, board):
                 made.close()
                 return
         wait_ms = max(0, min(made.turn(), WAIT_MS))
+        if made.calls():  # DIO1 went high again before it was low: no edge tells of that
+            wait_ms = 0
 
 
 def _numbers(of):

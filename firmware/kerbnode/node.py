@@ -21,10 +21,10 @@ DAY_S = 86400
 SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
 SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
-CONFIG = ("kerbnode.config", "kerbnode.slots")
+CONFIG = ("kerbnode.config", "kerbnode.slots", "kerbnode.gaps", "kerbnode.upkeep")  # what a start needs of itself
 MAKING = ("kerbnode.encoding", "kerbnode.channels")
 TELLING = ("kerbnode.saying", "kerbnode.telling", "kerbnode.log")
-SPEAKING = ("kerbnode.report", "kerbnode.sealing", "kerbnode.orders", "kerbnode.link") + TELLING
+SPEAKING = ("kerbnode.report", "kerbnode.sealing", "kerbnode.giving", "kerbnode.orders", "kerbnode.link") + TELLING
 DRIVERS = "kerbnode.drivers."
 SAMPLING = (
     "kerbnode.sampling",
@@ -276,6 +276,7 @@ class Node:
         self._hashes = flash.digest("/bundle.json")[:8], _digest(self.settings)
         let_go(CONFIG)
         self.let_go_of_sampling()
+        self.outbox.forget_bytes()
         pieces = self._make_hello_ahead(is_boot)
         let_go(TELLING)
         if self.open_exchange().give():

@@ -51,10 +51,12 @@ class Outbox:
         name = shown(life)
         for other in flash.names(self._root):
             if other != name:
-                self._remove_other(self._root + "/" + other)
+                from kerbnode import upkeep
+
+                self.stale += upkeep.remove_other(self._root + "/" + other)
         self._folder = self._root + "/" + name
         flash.make_folder(self._folder)
-        self._segments = _segment_names(self._folder)
+        self._segments = segment_names(self._folder)
         self._load_state()
         end = self._acked[-1][1] if self._acked else 0
         if self._segments:
@@ -76,7 +78,9 @@ class Outbox:
         fresh = self._tail_end != index or index + len(items) - self._segments[-1] > SEGMENT_RECORDS
         if fresh:
             while len(self._segments) >= self._capacity:
-                self._make_room()
+                from kerbnode import upkeep
+
+                upkeep.make_room(self)
         first = index if fresh else self._segments[-1]
         self._cached = (None, b"")
         flash.append(self._path(first), chunks, fresh)
@@ -116,20 +120,6 @@ class Outbox:
                 late = late or (index, item)
         return late
 
-    def resend(self, first, count):
-        """Let acknowledged records of a range wait again; returns how many of it are held."""
-        held = 0
-        for segment in self._segments:
-            held += max(0, min(segment + self._size(segment), first + count) - max(segment, first))
-        kept = []
-        for low, high in self._acked:
-            for part in ([low, min(high, first)], [max(low, first + count), high]):
-                if part[0] < part[1]:
-                    kept.append(part)
-        self._acked = kept
-        self._changed = True
-        return held
-
     def next_run(self, most, after=-1):
         """Records for one report: [(index, time, boot, values)], oldest first, at most `most`; empty if none wait.
         after: only of those behind this number.
@@ -157,17 +147,16 @@ class Outbox:
         return None
 
     def newest_time(self, boot, index):
-        """The newest time of a boot, whose record `index` is; acknowledged ones count too. They lie in one row."""
-        newest = 0
-        for segment in self._segments:
-            if segment + SEGMENT_RECORDS <= index:
-                continue
-            for place in range(max(0, index - segment), self._size(segment)):
-                time, other = self._record(segment, place)[:2]
-                if other != boot:
-                    return newest
-                newest = max(newest, time)
-        return newest
+        """The newest time of a boot, whose record `index` is; acknowledged ones count too."""
+        from kerbnode import upkeep
+
+        return upkeep.newest_time(self, boot, index)
+
+    def resend(self, first, count):
+        """Let acknowledged records of a range wait again; returns how many of it are held."""
+        from kerbnode import upkeep
+
+        return upkeep.resend(self, first, count)
 
     def sent(self, seq, first, count):
         """A report with these records has left."""
@@ -278,37 +267,22 @@ class Outbox:
                 if not self._is_acked(index, index + 1):
                     waits = True
                     yield index, segment
-            if not waits and after is not None and self._settle_end(segment, after):
+            if not waits and after is not None and self._has_ended(segment, after):
                 self._acknowledge(segment, after)  # over the gap behind it: this segment need not be read again
 
     def _spans(self):
         """(first number, first number of the next segment or None) of each segment."""
         return [(first, after) for first, after in zip(self._segments, self._segments[1:] + [None])]
 
+    def _has_ended(self, segment, after):
+        from kerbnode import upkeep
+
+        return upkeep.settle_end(self, segment, after)
+
     def _size(self, segment):
         if segment not in self._sizes:
             self._sizes[segment] = scan(self._bytes(segment))[0]
         return self._sizes[segment]
-
-    def _settle_end(self, segment, after):
-        """Whether nothing of a segment can come any more; what is damaged in it is declared first."""
-        count, end = self._examine(segment, after)
-        if count is None or count != self._sizes.get(segment):
-            self._sizes.pop(segment, None)  # it could not be read, now or before: looked at again
-            return False
-        if end > segment + count:
-            self._declare_gap(segment + count, end - segment - count)
-            self.dropped += 1
-        return True
-
-    def _examine(self, segment, after):
-        """(records that check out, or None if it cannot be read now; the number after the last that it may hold)"""
-        data = flash.read(self._path(segment))
-        count, size = scan(data or b"")
-        if data and count and size == len(data):
-            return count, segment + count
-        end = segment + SEGMENT_RECORDS
-        return None if data is None else count, end if after is None else min(end, after)
 
     def _record(self, segment, place):
         """One record or event."""
@@ -328,27 +302,9 @@ class Outbox:
             self._cached = (segment, data)
         return self._cached[1]
 
-    def _make_room(self):
-        """Remove the oldest segment that is all acknowledged; else the oldest, its waiting records declared a gap."""
-        oldest, behind = self._spans()[0]
-        for segment, after in self._spans():
-            if after is not None and self._is_acked(segment, after):
-                oldest, behind = segment, after
-                break
-        numbers = range(oldest, self._examine(oldest, behind)[1])
-        lost = [index for index in numbers if not self._is_acked(index, index + 1)]
-        if lost:
-            self._declare_gap(lost[0], lost[-1] - lost[0] + 1)
-            self.dropped += len(lost)
-        flash.remove(self._path(oldest))
-        self._segments.remove(oldest)
-        self._sizes.pop(oldest, None)
-        self._acknowledge(0, self._segments[0] if self._segments else oldest)  # nothing below is held any more
-
-    def _remove_other(self, path):
-        for first in _segment_names(path):
-            self.stale += scan(flash.read(path + "/" + _name(first)) or b"")[0]
-        flash.remove_tree(path)
+    def forget_bytes(self):
+        """Nothing of a segment is held: for when the heap is wanted for something else."""
+        self._cached = (None, b"")
 
     def _load_state(self):
         state = flash.load(self._folder + "/" + _STATE)
@@ -380,7 +336,7 @@ def _name(first):
     return "%08x" % first
 
 
-def _segment_names(path):
+def segment_names(path):
     firsts = []
     for name in flash.names(path):
         try:

@@ -289,7 +289,9 @@ def test_a_modem_that_was_told_nothing_is_silent_and_says_so(clock: Clock, tmp_p
     blank.feed(line.encode(ANSWER))
     assert blank.turn() and not air.tally.packets
     blank.feed(line.encode(modem.Ask(433_000, 869_525, 9, 14, 0).encode()))
-    [done, state] = [modem.parse(found) for found in line.Reader().feed(b"".join(said))]
+    blank.feed(line.encode(modem.Ask(868_100, 869_525, 200, 14, 0).encode()))
+    [done, state, again] = [modem.parse(found) for found in line.Reader().feed(b"".join(said))]
     assert isinstance(done, modem.Done) and done.result == modem.FAILED
     assert isinstance(state, modem.State) and state.trouble == modem.UNSET
+    assert isinstance(again, modem.State) and again.trouble == modem.UNSET
     assert gateway.state().trouble == modem.FINE

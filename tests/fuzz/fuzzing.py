@@ -185,6 +185,18 @@ def read_line():
     return read
 
 
+def read_modem():
+    from kerbwire import modem
+
+    def read(data):
+        found = modem.parse(data)
+        if found is None:
+            raise WireError("no message")
+        expect(found.encode() == data and not modem.is_frame(data), "one form")
+
+    return read
+
+
 def read_fragments():
     """One connection that goes on and on."""
     from kerbwire import fragment
@@ -239,6 +251,7 @@ READERS = {
     "opener": read_frame,
     "cobs": read_cobs,
     "line": read_line,
+    "modem": read_modem,
     "fragment": read_fragments,
     "capture": read_capture,
 }

@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from kerbwire import capture, cbor, columns, controls, events, fragment, line, messages, updates, waves
+from kerbwire import capture, cbor, columns, controls, events, fragment, line, messages, modem, updates, waves
 from kerbwire.channels import CHANNELS, FAULT, LAMP, NO_ECHO, NOT_FITTED
 from kerbwire.frame import MAX_MESSAGE
 from kerbwire.messages import Ack, Challenge, Hello, Record, Report
@@ -90,6 +90,12 @@ def by_reader() -> dict[str, list[bytes]]:
         "opener": frames,
         "line": lines,
         "cobs": [data[:-1] for data in lines],
+        "modem": [
+            modem.Ask(868100, 869525, 9, 14, 36000).encode(),
+            modem.State(0, 868100, 869525, 9, 14, 360000, (9, 8, 7, 6, 5), "0.1.0 pico_w").encode(),
+            modem.Heard(-101, -20, 410, 0x29B1).encode(),
+            modem.Done(0, 226, 0x29B1).encode(),
+        ],
         "fragment": [part for i, data in enumerate(frames) for part in fragment.split(data, i, 20 + 37 * (i % 7))],
         "capture": [start, start[len(capture.MAGIC) :], *kept],
     }

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -88,7 +89,11 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
+    def check(self) -> None:
+        assert self._process is not None and self._process.poll() is None, (self.folder / "log").read_text()[-500:]
+
     def _listens(self) -> bool:
+        self.check()
         with suppress(OSError), socket.create_connection(("127.0.0.1", self.open_port), 1):
             return True
         return False
@@ -152,7 +157,7 @@ class Field:
         credentials.chmod(0o600)
         self._serial: list[str] = []
         self.inlet = f"mqtt://127.0.0.1:{self.broker.port}/{SITE}?credentials={credentials}"
-        self.gateway: GatewayProcess
+        self.gateway: Any = None  # a GatewayProcess from `start` on
         self.council = Council(self.broker.open_port)
 
     def start(self, identities: dict[int, Identity], *inlets: str) -> None:
@@ -168,7 +173,13 @@ class Field:
 
     def _heed(self) -> None:
         """Wait until the gateway is at the broker: it takes its own, real time for that, in which days would pass."""
-        wait_for(lambda: all(i["connected"] for i in self.gateway.status()["inlets"]), "the gateway is at the broker")
+
+        def connected() -> bool:
+            self.gateway.check()
+            self.broker.check()
+            return all(inlet["connected"] for inlet in self.gateway.status()["inlets"])
+
+        wait_for(connected, "the gateway is at the broker")
 
     def node(self, identity: Identity, board: str = "esp32_c3") -> Board:
         return Board(
@@ -194,8 +205,10 @@ class Field:
 
     def stop(self) -> None:
         with ExitStack() as ends:
-            for end in (self.broker.stop, self.council.stop, self.world.stop, self.gateway.stop):
+            for end in (self.broker.stop, self.council.stop, self.world.stop):
                 ends.callback(end)
+            if self.gateway is not None:
+                ends.callback(self.gateway.stop)
 
 
 def files(

@@ -44,7 +44,7 @@ class Radio:
             miso=pin(facts["miso"])
         )  # fmt: skip
         self._factor = 7
-        self.rssi = self.snr = None
+        self.rssi = self.snr = 0
 
     def start(self, factor, power_dbm):
         """From its reset pin to standby, with all that a LoRa packet needs but its frequency."""

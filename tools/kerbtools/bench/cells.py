@@ -5,8 +5,11 @@ from dataclasses import dataclass
 from kerbtools import boards
 
 DAYS_A_YEAR = 365.25
-HEAT_CPU_S = 0.70  # computing of a wake for the temperature, at 160 times the unix port; `kerb bench node` measures it
-SAMPLE_CPU_S = 2.6  # of a sample's, likewise
+# Computing of a wake at 160 times the unix port, by port: `ms_at_160` of `kerb bench node` (kerbtools.bench.wake).
+HEAT_CPU_S = {"esp32": 0.103, "rp2": 0.115}  # takes the temperature
+SAMPLE_CPU_S = {"esp32": 0.195, "rp2": 0.195}  # samples
+REPORT_CPU_S = {"esp32": 1.4, "rp2": 1.6}  # samples and reports a day
+START_S = 0.3  # of each wake before the firmware: chip, MicroPython, reading modules from flash (estimate)
 EXCHANGE_S = 1.0  # the radio on, for an exchange that is answered: association, one frame, its answer (an assumption)
 ECHO_S = 1.25  # seven echoes and the ranger's warm-up; the part sends one each 100 to 150 ms
 SILENCE_SHARE = 0.2  # of what ten years allow: what a gateway that never answers may cost
@@ -46,6 +49,7 @@ SOURCES = (
         MEASURED,
     ),
     ("Pico W and Pico 2 W, all else", "from memory", ESTIMATE),
+    ("start of chip and MicroPython 0.3 s", "reports of 0.2 s, from memory, and 90 KB read from flash", ESTIMATE),
     ("DS18B20 1 mA while it converts, 750 ms", "data sheet, DC and AC electrical characteristics", READ),
     ("LIS3DH 11 uA", "data sheet, at 50 Hz, from memory; it runs at 10 Hz in low power, which is less", ESTIMATE),
     ("A02YYUW 8 mA", "product page, from memory; with power for 1.25 s an hour", ESTIMATE),
@@ -92,12 +96,14 @@ def budget(name: str, heat_s: int = 120, interval_s: int = 3600) -> dict[str, fl
         "asleep": ua["deepsleep"] * 24 / 1000,
         "always on: accelerometer, divider": always,
         "samples: echoes": mah(samples, ECHO_S, active + ua.get("part:distance", 0)),
-        "samples: computing": mah(samples, SAMPLE_CPU_S, active),
+        "samples: computing": mah(samples, SAMPLE_CPU_S[facts.port], active),
         "temperature: conversion": mah(samples + looks, CONVERSION_S, light + ua.get("part:temperature", 0)),
-        "temperature: computing": mah(looks, HEAT_CPU_S, active),
+        "temperature: computing": mah(looks, HEAT_CPU_S[facts.port], active),
         "temperature: sooner in the sun": mah(
-            HASTE_LOOKS if looks else 0.0, 1, CONVERSION_S * light + HEAT_CPU_S * active
+            HASTE_LOOKS if looks else 0.0, 1, CONVERSION_S * light + (HEAT_CPU_S[facts.port] + START_S) * active
         ),
+        "starts of chip and MicroPython": mah(samples + looks, START_S, active),
+        "report: computing": mah(1, REPORT_CPU_S[facts.port], active),
         "radio: a frame a day": mah(1, EXCHANGE_S, active + ua.get("radio_rx", 0)),
     }
     return {**rows, "all": sum(rows.values())}

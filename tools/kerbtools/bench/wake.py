@@ -22,6 +22,7 @@ from typing import Any, cast
 
 from kerbnode import retained
 from kerbtools import boards
+from kerbtools.bench import footprint
 from kerbtools.bench.yearly_gateway import Gateway
 from kerbwire import line
 
@@ -90,8 +91,9 @@ def row(kind: str, moment: Moment, memory: bytes, folder: Path) -> dict[str, obj
     runs = [run(moment, memory, folder, heap) for _ in range(_RUNS)]
     timed = min(runs, key=lambda found: found["us"])
     share = timed["us"] / min(found["loop_us"] for found in runs)
-    flashed = run(moment, memory, folder, heap, on_flash=True)
-    files = [name for name in timed["files"] if (moment.folder / "lib" / f"{name.replace('.', '/')}.mpy").exists()]
+    flashed = run(moment, memory, folder, 1 << 20, on_flash=True, holds=True)
+    at_once = max(sum(_size(moment, name) for name in loaded) for loaded in flashed["held"])
+    loaded = {name for names in flashed["held"] for name in names}
     speaks = "report" in kind or "hello" in kind
     return {
         "board": facts.name,
@@ -101,12 +103,21 @@ def row(kind: str, moment: Moment, memory: bytes, folder: Path) -> dict[str, obj
         "ms_at_160": share * LOOP_US * BOARD_FACTOR / 1000,
         "bar_ms": "" if speaks else BAR_MS,
         "import_ms_at_160": share * timed["import_us"] / timed["us"] * LOOP_US * BOARD_FACTOR / 1000,
-        "mpy_bytes": sum((moment.folder / "lib" / f"{n.replace('.', '/')}.mpy").stat().st_size for n in files),
+        "mpy_bytes": sum(_size(moment, name) for name in loaded),
+        "mpy_bytes_at_once": at_once,
+        "bar_mpy_bytes": footprint.BAR_MPY_BYTES,
         "flash_reads": flashed["flash_reads"],
         "flash_read_bytes": flashed["flash_bytes"],
         "least_heap_bytes": least_heap(moment, memory, folder),
         "bar_heap_bytes": BAR_HEAP,
     }
+
+
+def _size(moment: Moment, name: str) -> int:
+    """Bytes of a module's file; 0 of one that lies in another's."""
+    file = moment.folder / "lib" / f"{name.replace('.', '/')}.mpy"
+    package = moment.folder / "lib" / name.replace(".", "/") / "__init__.mpy"
+    return next((place.stat().st_size for place in (file, package) if place.exists()), 0)
 
 
 def moments(board: str, place: Path, *, to_report: bool = True) -> tuple[Moment, Moment]:
@@ -168,7 +179,9 @@ def least_heap(moment: Moment, memory: bytes, folder: Path) -> int:
     return high - own
 
 
-def run(moment: Moment, memory: bytes, folder: Path, heap_bytes: int, *, on_flash: bool = False) -> Figures:
+def run(
+    moment: Moment, memory: bytes, folder: Path, heap_bytes: int, *, on_flash: bool = False, holds: bool = False
+) -> Figures:
     """One wake. RuntimeError where it did not end in a sleep, or told of an error."""
     from kerbtools.emulator import interpreter
 
@@ -190,6 +203,7 @@ def run(moment: Moment, memory: bytes, folder: Path, heap_bytes: int, *, on_flas
                 str(causes["deepsleep" if memory else "power"]),
                 str(moment.facts.program_bytes),
                 str(theirs.fileno()),
+                str(int(holds)),
             ],
             env={"MICROPYPATH": ".frozen", "PATH": os.environ.get("PATH", "")},
             stdout=subprocess.PIPE,
@@ -209,7 +223,7 @@ def run(moment: Moment, memory: bytes, folder: Path, heap_bytes: int, *, on_flas
         answering.join()
     told = (printed.splitlines() or [""])[-1]
     if process.returncode or "note crash" in printed or not told.startswith("{"):
-        raise RuntimeError(f"the wake did not end well: {printed[-1500:]}")
+        raise RuntimeError(f"the wake did not end well: {printed[-300:]}")
     figures: Figures = json.loads(told)
     return {**figures, "printed": printed}
 

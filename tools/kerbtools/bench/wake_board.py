@@ -1,9 +1,10 @@
 """What `wake` runs on the unix port: one wake of a bin, from main.py to its deep sleep, on hardware that costs nothing.
 
 argv: the flash (an image, or a folder in its place), the retained memory as hex, the reset cause, the bytes that one
-write programs, the file number of a line to the gateway. It prints a JSON line: microseconds from the first line of
-main.py to the sleep, of which loading modules, both without what the stand-ins of the hardware took themselves; reads
-and bytes of flash; the heap that this program takes; a loop of 100,000 `x += 1` in the same process.
+write programs, the file number of a line to the gateway, 1 to tell which modules are loaded together. It prints a JSON
+line: microseconds from the first line of main.py to the sleep, of which loading modules, both without what the
+stand-ins of the hardware took themselves; reads and bytes of flash; the heap that this program takes; a loop of 100,000
+`x += 1` in the same process.
 """
 
 # pyright: basic, reportAttributeAccessIssue=false, reportMissingImports=false, reportArgumentType=false
@@ -24,6 +25,8 @@ now_ms = 0
 loaded_us = overhead = 0
 reads = read_bytes = 0
 slept_ms = None
+holds = False  # whether to keep `held`: it takes time and heap
+held = []  # our modules that were loaded together
 ERASED = b"\xff" * 4096  # at hand: a board's flash needs no heap for it
 
 
@@ -265,6 +268,10 @@ def booked_imports():
         finally:
             loaded_us += ticks_diff(ticks_us(), start) - (spent_us - before) - (calls - known) * overhead
             depth[0] = 0
+            if holds:
+                loaded = sorted([name for name in sys.modules if name.startswith("kerb")])
+                if loaded not in held:
+                    held.append(loaded)
 
     builtins.__import__ = booked
 
@@ -277,8 +284,8 @@ def loop_us():
     return ticks_diff(ticks_us(), start)
 
 
-def main(flash, retained, cause, program_bytes, wire):
-    global spent_us, calls, overhead, reads, read_bytes
+def main(flash, retained, cause, program_bytes, wire, keeps):
+    global spent_us, calls, overhead, reads, read_bytes, holds
     overhead = overhead_us()
     Uart.wire = open(int(wire), "r+b")  # noqa: PTH123, SIM115
     if os.stat(flash)[0] & 0x4000:  # noqa: PTH116  MicroPython has no pathlib
@@ -291,6 +298,7 @@ def main(flash, retained, cause, program_bytes, wire):
     sys.path[:] = ["", ".frozen", "/lib"]
     stand_in(int(cause), bytes.fromhex(retained))
     booked_imports()
+    holds = keeps == "1"
     gc.collect()
     own_bytes = gc.mem_alloc()
     spent_us = calls = reads = read_bytes = 0
@@ -303,7 +311,7 @@ def main(flash, retained, cause, program_bytes, wire):
     figures = {
         "us": total_us, "import_us": loaded_us, "slept_ms": slept_ms, "flash_reads": reads, "flash_bytes": read_bytes,
         "own_bytes": own_bytes, "loop_us": min([loop_us() for _ in range(5)]),
-        "files": sorted([name for name in sys.modules if name.startswith("kerb")]),
+        "files": sorted([name for name in sys.modules if name.startswith("kerb")]), "held": held,
     }  # fmt: skip
     gc.threshold(-1)
     print(json.dumps(figures))

@@ -1,7 +1,7 @@
 """Five virtual years of a bin: what they draw, wear and keep. A month by real restarts, the rest by re-entering a wake.
 
 Both run the same month with the same settings, so that their ledgers can be laid beside each other. Computing is in
-neither ledger's causes: it is what MicroPython took in the month, times the factor of an emulated board.
+neither ledger's causes: it is the wakes, times what kerbtools.bench.wake measures of one (kerbtools.bench.cells).
 """
 
 import math
@@ -15,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from typing import Any
 
 from kerbtools import boards
+from kerbtools.bench import cells
 from kerbtools.bench.cells import CELLS, DAYS_A_YEAR
 from kerbtools.bench.yearly_gateway import Gateway
 from kerbwire import line
@@ -46,7 +47,6 @@ def rows(
             jobs["years", board] = pool.submit(entered, board, CONFIG, years * DAYS_A_YEAR)
         for board in BOARDS:
             jobs["month", board] = pool.submit(restarted, board, CONFIG, month_days)
-            jobs["hourly", board] = pool.submit(restarted, board, {"heat_s": 0}, min(month_days, 3))
             jobs["same", board] = pool.submit(entered, board, CONFIG, month_days)
             jobs["field", board] = pool.submit(entered, board, FIELD, month_days)
             jobs["heap", board] = pool.submit(smallest_heap, board)
@@ -109,14 +109,17 @@ def smallest_heap(board: str) -> Figures:
 
     limit, factor = boards.load(board).heap_bytes, interpreter.HEAP_FACTOR
     low, high = 0.3, 1.0  # of the board's own
-    for _ in range(_HEAP_STEPS):
-        middle = (low + high) / 2
-        interpreter.HEAP_FACTOR = factor * middle
-        try:
-            notes = restarted(board, {"heat_s": 0, "report_records": 24}, 25 / 24)["notes"]
-        except Exception:  # it did not even start
-            notes = ["none"]
-        low, high = (middle, high) if notes else (low, middle)
+    try:
+        for _ in range(_HEAP_STEPS):
+            middle = (low + high) / 2
+            interpreter.HEAP_FACTOR = factor * middle
+            try:
+                notes = restarted(board, {"heat_s": 0, "report_records": 24}, 25 / 24)["notes"]
+            except Exception:  # it did not even start
+                notes = ["none"]
+            low, high = (middle, high) if notes else (low, middle)
+    finally:
+        interpreter.HEAP_FACTOR = factor  # this process has other jobs
     return {"bytes": round(high * limit * factor), "factor": factor, "limit": round(limit * factor)}
 
 
@@ -171,12 +174,15 @@ def a_day(board: str, done: dict[tuple[str, str], Figures]) -> dict[str, float]:
         cause: (years["charge_uah"][cause] / years["days"] + _a_day(field, cause) - _a_day(same, cause)) / 1000
         for cause in sorted(field["charge_uah"])
     }
-    hourly, month = done["hourly", board], done["month", board]
-    a_sample = hourly["computing_uah"] / hourly["wakes"]
-    samples = month["days"] * 24
-    a_look = max(0.0, month["computing_uah"] - samples * a_sample) / max(1, month["wakes"] - samples)
-    causes["computing: samples"] = 24 * a_sample / 1000
-    causes["computing: temperature"] = (field["wakes"] / field["days"] - 24) * a_look / 1000
+    facts = boards.load(board)
+    wakes = field["wakes"] / field["days"]
+    for cause, seconds in (
+        ("computing: samples", 24 * cells.SAMPLE_CPU_S[facts.port]),
+        ("computing: temperature", (wakes - 24) * cells.HEAT_CPU_S[facts.port]),
+        ("computing: reports", cells.REPORT_CPU_S[facts.port]),
+        ("starts of chip and MicroPython", wakes * cells.START_S),
+    ):
+        causes[cause] = seconds * facts.currents["active"] / 3_600_000
     return causes
 
 
