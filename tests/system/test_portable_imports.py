@@ -23,7 +23,8 @@ POSIX_ONLY = (
 # Emulated boards live on ptys and signals of a POSIX host; the demo, the years of a bin, and lamps in their world need them.
 APART = (
     "kerbtools.emulator", "kerbtools.demo", "kerbtools.bench.reentry", "kerbtools.bench.native",
-    "kerbtools.bench.restore", "kerbtools.bench.lora",
+    "kerbtools.bench.restore", "kerbtools.bench.lora", "kerbtools.bench.lampheap", "kerbtools.bench.lighting.boards",
+    "kerbtools.bench.lighting.firmware",
 )  # fmt: skip
 # Programs, no modules: what CPython runs with -m, and what MicroPython runs.
 PROGRAMS = ("__main__", "on_board", "operations_board", "node_board", "slices_board", "wake_board")

@@ -38,7 +38,7 @@ class Fallback:
         self._crc = crc32(text)
         self._states = self._load()
         self._link = None
-        self._at = None  # which of them is open
+        self._at = 0  # which of them is open, if one is
         self._tried = False
         self.tally = Tally()
 

@@ -21,6 +21,10 @@ import select
 from kerbnode import flash
 from kerbnode.link.tally import Tally
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 READY_MS = 25000  # to join, connect and subscribe before a frame is let go: 4 s where all is well
 JOIN_MS = 12000  # of that, for the access point
 ANSWER_MS = 5000  # of the broker, to any one packet
@@ -88,7 +92,9 @@ class Mqtt:
         self._name = "kerb-%s-%d" % (site, node)
         self._up = _text("kerb/1/%s/up/%d" % (site, node))
         self._down = _text("kerb/1/%s/down/%d" % (site, node))
-        self._socket = self._raw = self._poll = None
+        self._socket: "Any" = None
+        self._raw: "Any" = None  # what a TLS socket wraps
+        self._poll: "Any" = None
         self._input = b""
         self._frames = []
         self._number = 0

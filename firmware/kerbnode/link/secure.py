@@ -26,7 +26,7 @@ def wrapper(hal, folder, name):
     known_s = getattr(hal, "utc_s", lambda: None)()  # the node's own clock
     _set_clock(hal.machine, max(known_s or 0, json.loads(flash.read(folder + SINCE) or b"{}").get("since_utc", 0)))
     context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
-    context.verify_mode = tls.CERT_REQUIRED
+    context.verify_mode = tls.CERT_REQUIRED  # pyright: ignore[reportAttributeAccessIssue]  # the stubs lack it
     context.load_verify_locations(authority)
     certificate, key = flash.read(folder + CERTIFICATE), flash.read(folder + KEY)
     if certificate and key:

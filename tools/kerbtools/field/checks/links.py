@@ -1,4 +1,4 @@
-"""Links from nodes: serial ports and the Bluetooth adapter as the host shows them, and what inlets hear."""
+"""Links from nodes: serial ports, radio modems, the Bluetooth adapter as the host shows them; what inlets hear."""
 
 import os
 import stat
@@ -17,6 +17,7 @@ PIECES = 20  # frames and noise of a while, before anything is said of their rat
 NOISY, VERY_NOISY = 0.02, 0.25  # of what was heard: no frame
 DEAF_PIECES = 5  # pieces of noise without one frame: another speed, or another device
 QUIET_S = 26 * 3600  # without a frame: longer than a street of bins is silent
+_ON_PORTS = ("serial", "lora")  # schemes of inlets on a serial port
 _FOLLOWS = ("inlets", "nodes", "supply", "problems")
 # Where noise comes from, and what to do, by the kind of link.
 _NOISE = {
@@ -38,6 +39,10 @@ _NOISE = {
         ),
         ("move the adapter out of the cabinet, on a cable; see the nodes' signal: kerb show NODE",),
     ),
+    "lora": (
+        ("packets that arrive damaged: nodes are too far away, or others use this channel",),
+        ("see the nodes' signal: kerb show NODE; put the antenna higher, or take another mhz= at both ends",),
+    ),
     "mqtt": (
         ("somebody publishes there who is no node of ours",),
         ("let only nodes write kerb/1/SITE/up/# in the broker's access list",),
@@ -47,7 +52,7 @@ _NOISE = {
 
 def serial(subject: Subject) -> Iterator[Finding]:
     """Each port of an inlet: is it there, may the gateway open it, does another program hold it?"""
-    urls = [url for url in _urls(subject) if url.scheme == "serial"]
+    urls = [url for url in _urls(subject) if url.scheme in _ON_PORTS]
     if not urls:
         yield Finding("serial", SKIPPED, "no inlet uses a port")
         return
@@ -66,8 +71,8 @@ def _inlet(subject: Subject, name: str) -> dict[str, Any] | None:
 
 
 def _port(subject: Subject, url: LinkUrl) -> Finding:
-    path, name = Path(url.rest), f"inlet serial:{url.rest}"
-    inlet = _inlet(subject, f"serial:{url.rest}")
+    path, name = Path(url.rest), f"inlet {url.scheme}:{url.rest}"
+    inlet = _inlet(subject, f"{url.scheme}:{url.rest}")
     if inlet is not None and inlet["connected"]:
         return Finding("serial", OK, f"{path} is open", subject=name)
     others = [str(port) for port in ports() if port.resolve() != path.resolve()]
@@ -126,6 +131,17 @@ def _port(subject: Subject, url: LinkUrl) -> Finding:
         )
     if subject.mode != RUNNING or inlet is None:
         return Finding("serial", OK, f"{path} is there and may be opened", subject=name)
+    if url.scheme == "lora":
+        cause, _, step = clean(inlet["last_error"] or "it was not open yet").partition("; ")
+        return Finding(
+            "serial",
+            FAIL,
+            f"{path} is there, and works as no radio modem: {cause}",
+            ("the board there has another firmware, or hangs", "its radio does not answer it"),
+            (step or "unplug the modem and plug it in again", "kerb flash --role modem"),
+            subject=name,
+            explains=_FOLLOWS,
+        )
     return Finding(
         "serial",
         FAIL,
@@ -271,18 +287,19 @@ def inlets(subject: Subject) -> Iterator[Finding]:
 def _heard(subject: Subject, row: dict[str, Any]) -> Finding:
     name, recent = f"inlet {row['name']}", row["recent"]
     frames, noise = recent["frames"], recent["noise"]
-    is_ble = row["name"].startswith("ble:")
+    scheme = row["name"].partition(":")[0]
     if not row["connected"]:
+        where = "ble" if scheme == "ble" else "serial" if scheme in _ON_PORTS else "broker,tls"
         return Finding(
             "inlets",
             FAIL,
             f"it is down: {clean(row['last_error'] or 'not open yet')}",
-            ("see ble above",) if is_ble else ("see serial, broker and tls above",),
-            ("kerb doctor --only ble",) if is_ble else ("kerb doctor --only serial,broker,tls",),
+            (f"see {where.replace(',', ' and ')} above",),
+            (f"kerb doctor --only {where}",),
             subject=name,
             explains=("nodes", "problems", "supply"),
         )
-    if frames == 0 and noise >= DEAF_PIECES and not is_ble:
+    if frames == 0 and noise >= DEAF_PIECES and scheme == "serial":
         baud = next(
             (url.options.get("baud", "115200") for url in _urls(subject) if f"serial:{url.rest}" == row["name"]), ""
         )
@@ -306,7 +323,7 @@ def _heard(subject: Subject, row: dict[str, Any]) -> Finding:
             "inlets",
             FAIL if share >= VERY_NOISY else WARN,
             f"{100 * share:.0f} % of what it hears is noise ({noise} of {heard} in {span(recent['span_s'])})",
-            *_NOISE.get(name.removeprefix("inlet ").partition(":")[0], _NOISE["mqtt"]),
+            *_NOISE.get(scheme, _NOISE["mqtt"]),
             subject=name,
             explains=("nodes",),
         )
