@@ -20,6 +20,7 @@ class Changes:
         self.level: "Any" = None
         self.waiting = []  # (second, level, cause), monotonic
         self.dropped = 0
+        self.unkept = []  # items that were taken and found no place, events too
         self._shown = 0  # what the lamp really shows since _at_ms
         self._at_ms = 0
         self._since_ms = 0  # of the step that the log shows
@@ -75,7 +76,7 @@ class Changes:
         utc_s = clock.utc()
         if utc_s is not None:
             offset_s = utc_s - clock.uptime()
-        items = []
+        items, self.unkept = self.unkept, []
         for second, level, cause in self.waiting:
             dated = offset_s is not None
             items.append(

@@ -142,6 +142,7 @@ class Ramp:
     def jump(self, level):
         """Show a level at once: what goes out by day need not go out softly."""
         self.level = self._from = self.target = level
+        self.fade_ms = 0
         return level
 
     @property
@@ -149,11 +150,17 @@ class Ramp:
         """A step of one percent takes SLOW_MS and more: nobody sees one that is late."""
         return self.fade_ms >= SLOW_MS * abs(self.target - self._from)
 
-    def toward(self, target, now_ms, fade_ms=0):
-        """The level at now_ms, monotonic, on the way to the target. fade_ms: of the ramp that begins here."""
-        if target != self.target:
-            self._from, self.target, self._start_ms = self._at(now_ms), target, now_ms
-            self.fade_ms = fade_ms
+    def toward(self, target, now_ms):
+        """The level at now_ms, monotonic, on the way to the target."""
+        return self.begin(target, now_ms) if target != self.target else self._show(now_ms)
+
+    def begin(self, target, now_ms, fade_ms=0):
+        """A ramp begins here, also to the target that there is: it takes fade_ms as a whole, or what its step takes."""
+        self._from, self.target, self._start_ms = self._at(now_ms), target, now_ms
+        self.fade_ms = fade_ms if target != self._from else 0
+        return self._show(now_ms)
+
+    def _show(self, now_ms):
         self.level = self._at(now_ms)
         return self.level
 

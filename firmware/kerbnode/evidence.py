@@ -55,7 +55,10 @@ class Evidence:
             items.append([now_s, boot, evidence, code, severity, state, b""])
         has_events = bool(self.events)
         self.events = []
-        self.append(items)
+        try:
+            self.append(items)
+        finally:
+            changes.unkept = items  # those that flash has refused; none in the end
         return has_events
 
     def take_quarter(self):
@@ -75,14 +78,15 @@ class Evidence:
             self._register.moved()
 
     def append(self, items):
-        """Keep items: on flash, in runs that a segment holds, each whole or not at all."""
+        """Keep items, which leave their list as they are kept: in runs that a segment holds, each whole or not."""
         outbox, journal = self._outbox, self._journal
         life = self.life()
-        for at in range(0, len(items), APPENDED):
-            some = items[at : at + APPENDED]
+        while items:
+            some = items[:APPENDED]
             dropped = outbox.dropped
             index = self._counters.take_index(len(some))
             outbox.append(index, *some)
+            del items[: len(some)]
             for item in some:
                 if len(item) == EVENT:
                     journal.keep("event", life, index, item[3], item[5])

@@ -136,7 +136,10 @@ class Hal:
     def deep_sleep(self, ms):
         """Does not return on a board. A watchdog that runs on in it (rp2) is fed in between, from light sleeps."""
         if self.radio_off:
-            self.radio_off()
+            try:
+                self.radio_off()
+            except OSError as error:  # the sleep comes whatever a radio does
+                print("note radio", error)
         start, left_ms, most_ms = self.ticks_ms(), ms, self._watchdog_ms - FED_EARLY_MS
         while self._watchdog and self._watchdog_in_sleep and left_ms > 0:
             self._watchdog.feed()

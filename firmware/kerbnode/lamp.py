@@ -12,6 +12,7 @@ from kerbnode.control import Facts, Ramp
 from kerbnode.night import SUN, Night
 from kerbnode.photocell import Photocell
 from kerbnode.presence import WORKS, Presence
+from kerbwire.channels import BY_COMMAND, BY_SCHEDULE
 from kerbwire.commands import EMERGENCY, OPERATOR, SCHEDULE, Holders
 from kerbwire.compat import const
 from kerbwire.group import Raised
@@ -20,6 +21,12 @@ NO_HEAT_CAP = const(100)
 MINUTE_S = const(60)
 TICK_MS = const(100)
 TRAFFIC_MINUTES = const(15)
+# State and cause in which a command's level is shown, by its class.
+_SHOWS = {
+    EMERGENCY: (control.EMERGENCY, BY_COMMAND),
+    OPERATOR: (control.OPERATOR, BY_COMMAND),
+    SCHEDULE: (control.IDLE, BY_SCHEDULE),
+}
 
 
 class Lamp:
@@ -49,7 +56,8 @@ class Lamp:
         self.target = 0  # percent, before the ramp
         self.burn_until_s = 0
         self._levels = [0, 0, 0]  # of the command that holds each class
-        self._fade_ms = 0  # of the command that came just now
+        self._fade = None  # (class, ms) of the command that came just now
+        self._fading = None  # whose level is faded to: state, cause, and what was raised then
         self._wave = None  # [level, until ms]
         self._busy = 0  # share of time with somebody there, in 1 / 1000, over about TRAFFIC_MINUTES
         self._facts = Facts()
@@ -100,10 +108,17 @@ class Lamp:
         facts.raised = self.raised.level(0, now_s) or None
         self.state, level, self.cause = control.decide(facts, floor)
         self.target = control.shown(level, floor, self.lumen_percent, self.heat_cap)
+        fade, self._fade = self._fade, None
+        ramp = self.ramp
         if self.state == control.DAY and not self.target:
-            return self.ramp.jump(0)
-        fade_ms, self._fade_ms = self._fade_ms, 0
-        return self.ramp.toward(self.target, now_ms, fade_ms)
+            return ramp.jump(0)
+        decides = (self.state, self.cause, facts.raised)
+        if fade and _SHOWS[fade[0]] == decides[:2]:
+            self._fading = decides
+            return ramp.begin(self.target, now_ms, fade[1])
+        if ramp.fade_ms and decides != self._fading:  # what else asks for light asks for it at once
+            return ramp.begin(self.target, now_ms)
+        return ramp.toward(self.target, now_ms)
 
     def next_ms(self, now_ms):
         """When something changes by itself: the ramp, the end of a hold or of a wave; at the latest in a minute.
@@ -139,7 +154,7 @@ class Lamp:
         if not self.holders.place(priority, order, ident, until_s):
             return False
         self._levels[priority] = level
-        self._fade_ms = 1000 * fade_s
+        self._fade = (priority, 1000 * fade_s)
         return True
 
     def _follow_traffic(self, facts):

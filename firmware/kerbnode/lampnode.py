@@ -237,14 +237,14 @@ class LampNode:
         last_s = self.register.open(newest[-1] if newest else b"", is_new_life)
         if newest and not newest[1]:
             last_s = max(last_s, newest[0])
-        self.boot = counters.boot_count
         self.loop.on_look = self._look  # what it judges and counts goes on from what was kept
         held = flash.load(self._folder + "/held")  # what was shown after the error that ended the boot before
         if isinstance(held, list) and held:
-            self.evidence.append(held)
             if not held[-1][1]:
                 last_s = max(last_s, held[-1][0])
+            self.evidence.append(held)
             flash.remove(self._folder + "/held")
+        self.boot = counters.boot_count  # from here on an error may write what is held anew
         self.evidence.tell(self.faults.start(self.clock.uptime(), self._cause == hal.POWER_ON, None))
         if last_s and self._cause == hal.POWER_ON:  # what it has shown since the last that is known was nobody's light
             self.evidence.append([[last_s, 0, {LEVEL: 0, CAUSE: BY_FAULT}, b""]])

@@ -42,7 +42,7 @@ class Pace:
 
     def may_give(self):
         """Whether a technician's round, which answers nothing, gets one more frame today."""
-        return self.spent < self._most - FOR_GATEWAY
+        return self.spent < self._most - min(FOR_GATEWAY, self._most // 2)
 
     def sent(self):
         self.spent = min(self.spent + 1, 255)

@@ -54,6 +54,8 @@ class Register:
         if is_new_life:
             self.waiting = [item for item in self.waiting if not item[1]]
         self._last_s = kept[_LAST]
+        if len(self.waiting) != len(kept[_WAITING]):  # before something else is the newest
+            self.keep()
         return self._last_s
 
     def look(self, now_ms, lux):

@@ -75,9 +75,18 @@ class Talk(Exchange):
 
     def _transact(self, event=None):
         """An emergency waits for no more than the frame under way."""
-        if any(order[0].KIND == messages.COMMAND and order[0].priority == EMERGENCY for order in self._orders):
+        if any(_is_emergency(order[0]) for order in self._orders):
+            state = self._session.state
             self.orders()
+            if self._session.state != state:  # an order spoke, and nobody answered
+                return False
         return super()._transact(event)
+
+    def orders(self):
+        """As Exchange's, emergencies first."""
+        urgent = [order for order in self._orders if _is_emergency(order[0])]
+        self._orders[:] = urgent + [order for order in self._orders if not _is_emergency(order[0])]
+        super().orders()
 
     def waited(self):
         """The time after a silent exchange is over."""
@@ -111,3 +120,7 @@ class Talk(Exchange):
             body = step
             self._breathe()
         return body
+
+
+def _is_emergency(message):
+    return message.KIND == messages.COMMAND and message.priority == EMERGENCY

@@ -74,3 +74,23 @@ def test_what_is_kept_is_numbered_in_runs_that_a_segment_holds_and_dated_by_the_
     first, last = outbox.runs[0][1][0], outbox.runs[1][1][-1]
     assert first == [1, 9, {LEVEL: 20, CAUSE: BY_PRESENCE}, b""] and last == [500, 9, {}, 34, 2, 0, b""]
     assert journal.lines[0] == ("changed", "01" * 8, 40) and journal.lines[-1][0] == "event" and len(breaths) == 2
+
+
+def test_what_flash_refuses_is_not_lost():
+    evidence, outbox, _, changes, _ = make()
+    changes.start(100, BY_PRESENCE, 1000)
+    evidence.tell([(7, 1, 0, {})])
+
+    def refuse(index, *items):
+        raise OSError(28)
+
+    outbox.append = refuse
+    try:
+        evidence.keep()
+    except OSError:
+        pass
+    else:
+        raise AssertionError("it has no place")
+    assert evidence.events == [] and len(changes.unkept) == 2
+    held = changes.take(Clock(), 9)  # for the next start
+    assert [len(item) for item in held] == [4, 7] and changes.unkept == []

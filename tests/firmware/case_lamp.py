@@ -66,6 +66,36 @@ def test_a_command_fades_to_its_level_in_the_time_that_it_says_and_what_follows_
     assert lamp.ramp.toward(100, 1000 * night.now_s + 500) == 100
 
 
+def test_what_asks_for_the_level_that_is_faded_to_gets_it_at_once():
+    for asks in ("emergency", "somebody", "brighten", "its end"):
+        night = Night()
+        night.after(60)
+        lamp = night.lamp
+        priority = commands.SCHEDULE if asks in ("somebody", "brighten") else commands.OPERATOR
+        lamp.command(priority, 1, 11, 100, night.now_s + 3600, 3600)
+        night.after(30)
+        assert lamp.ramp.level <= 22, asks
+        if asks == "emergency":
+            lamp.command(commands.EMERGENCY, 2, 12, 100, night.now_s + 1000)
+        elif asks == "somebody":
+            night.active = True
+        elif asks == "brighten":
+            lamp.raised.add(100, 600, night.now_s)
+        else:
+            lamp.command(commands.OPERATOR, 2, 12, 100, night.now_s + 60)
+        night.after(2)
+        assert lamp.ramp.level == 100, (asks, lamp.ramp.level)
+
+
+def test_a_fade_that_is_commanded_by_day_is_not_the_dusk_s():
+    night = Night()
+    night.lamp.judge(0, None)
+    night.lamp.command(commands.SCHEDULE, 1, 11, 80, 60, 3600)
+    night.after(1)
+    night.lamp.ramp.jump(0)
+    assert night.lamp.ramp.ends_ms() <= 1000 * night.now_s + 1000
+
+
 def test_the_higher_class_holds_and_when_it_ends_the_lower_one_does():
     night = Night()
     night.lamp.command(commands.SCHEDULE, 1, 1, 45, 300)

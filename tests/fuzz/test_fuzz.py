@@ -26,6 +26,7 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 READERS = (  # the slowest first
     "report", "near", "up", "cbor", "event", "opener", "capture", "line", "group", "down", "fragment", "cobs", "header",
+    "modem",
 )  # fmt: skip
 HEAP = 131072  # bytes of MicroPython's heap, for modules and all; objects are twice as large here as on a board
 SHORT, SHORT_MICROPYTHON = 20_000, 2_000

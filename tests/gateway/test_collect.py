@@ -205,7 +205,7 @@ def test_a_round_keeps_what_it_heard_when_it_is_killed(tmp_path: Path, world: Wo
     laptop.kill()
     reader = capture.Reader()
     assert [record.frame for record in reader.feed(file.read_bytes())] == [data]
-    assert reader.head is not None and abs(reader.head.start_ms or 0) / 1000 - time.time() < 60
+    assert reader.head is not None and abs((reader.head.start_ms or 0) / 1000 - time.time()) < 60
 
 
 def test_files_that_cannot_be_used_say_why(tmp_path: Path, world: World) -> None:

@@ -108,7 +108,7 @@ class Ble:
     def send(self, frame):
         """Lost, and counted, where nobody listens any more and nobody comes soon."""
         self.tally.sent(frame)
-        if not self.peer and not self.wait(AGAIN_MS):
+        if not self.peer and not self._waits(AGAIN_MS):
             self.tally.lost += 1
             return
         self._begin()
@@ -135,7 +135,16 @@ class Ble:
             if self.peer:
                 hal.sleep_ms(min(POLL_MS, left_ms))
             else:
-                self.wait(left_ms)
+                self._waits(left_ms)
+
+    def _waits(self, timeout_ms):
+        """As wait; a stack that refuses for now is a link that is silent."""
+        begin = self._hal.ticks_ms()
+        try:
+            return self.wait(timeout_ms)
+        except OSError:
+            self._hal.sleep_ms(max(0, min(AGAIN_MS, timeout_ms - self._hal.ticks_diff(self._hal.ticks_ms(), begin))))
+            return False
 
     def close(self):
         """Let the last go out, end the connection, and switch the radio off."""
@@ -147,7 +156,10 @@ class Ble:
             pass
         self.peer = 0
         self._connection = None
-        self._ble.active(False)
+        try:
+            self._ble.active(False)
+        except OSError:  # a stack that never came up
+            pass
 
     def _leave(self):
         """End the connection."""

@@ -9,6 +9,7 @@ What it has learnt lies in /node/links.cbor: [CRC of links.json, [failures in a 
 written only when it changes: nothing is written while the first link works.
 """
 
+import gc
 import json
 import sys
 from binascii import crc32
@@ -99,7 +100,8 @@ class Fallback:
             self._hal.feed()
             try:
                 self._link = open_one(name, self._hal, self._board, self._identity, self._folder)
-            except (OSError, ImportError, ValueError, KeyError) as error:  # the next one may do better
+            except (OSError, ImportError, ValueError, KeyError, MemoryError) as error:  # the next one may do better
+                gc.collect()
                 self._journal.note("link", name.split(":")[0], told(error))
                 self._failed(at)
             else:

@@ -217,11 +217,11 @@ class Lora:
     def _reserve(self, ms):
         """Count so much as sent, on flash too. False where flash refuses: then nothing more may go."""
         self._budget.spend(ms, self._now_s())
-        self._reserved_ms += ms
         try:
             flash.replace(self._path, self._budget.pack())
         except OSError:
             return False
+        self._reserved_ms += ms
         return True
 
     def _now_s(self):

@@ -330,10 +330,13 @@ class Mqtt:
         self._drop()
         self.failures += 1
         step = self.failures % 3
-        if step == 0:
-            self._radio.active(False)
-        elif step == 2 or joining:
-            self._radio.disconnect()
+        try:
+            if step == 0:
+                self._radio.active(False)
+            elif step == 2 or joining:
+                self._radio.disconnect()
+        except OSError:  # a radio that never started
+            pass
         rest_ms = min(REST_MS << min(self.failures - 1, 6), MAX_REST_MS)
         self._rest_ms = rest_ms // 2 + self._hal.random(1)[0] * rest_ms // 510
         self._go(OFF)

@@ -43,7 +43,7 @@ class Round:
         self._site = None if site is None else gatt.tag(site)
         self._visits: dict[Peer, Counter[int]] = {}  # frames of each node, by connection
         self._writer = capture.Writer("ble:", round(time.time() * 1000), f"kerb {kerbwire.__version__}")
-        self._began_ns = time.monotonic_ns()
+        self._began_ns = _steady_ns()
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         except FileExistsError as error:
@@ -89,7 +89,7 @@ class Round:
             return  # nobody's: the gateway would refuse it
         if header.space != frame.UP or (header.node not in self.nodes and len(self.nodes) >= MAX_NODES):
             return
-        offset_us = (time.monotonic_ns() - self._began_ns) // 1000
+        offset_us = (_steady_ns() - self._began_ns) // 1000
         self._file.write(self._writer.record(offset_us, capture.UP, 0, data))
         found = self.nodes.setdefault(header.node, Found())
         found.frames += 1
@@ -122,3 +122,9 @@ def radio_of(link: str) -> Radio:
         raise InletError(f"{link!r} is no Bluetooth", "write ble:, or ble:hci1 for the second adapter")
     url.only(radio=str)
     return choose(url.rest, url.options.get("radio"))
+
+
+def _steady_ns() -> int:
+    """A clock that nobody sets and that goes on while the laptop sleeps, where the system has one."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns() if clock is None else time.clock_gettime_ns(clock)

@@ -35,7 +35,7 @@ SCHEMES: dict[str, tuple[str, dict[str, str], str | None]] = {
     "serial": ("", {}, None),
     "mqtt": (rf"//[0-9.]+(:\d{{1,5}})?{_SITE}", {}, "wifi"),
     "mqtts": (rf"//[0-9.]+(:\d{{1,5}})?{_SITE}", {"name": r"[A-Za-z0-9.-]{1,64}"}, "wifi"),
-    "ble": ("", {"window_s": r"1?\d|20"}, "ble"),
+    "ble": ("", {"window_s": r"[1-9]|1\d|20"}, "ble"),
     "lora": (
         r"(\d{3}(\.\d{1,3})?)?",
         {"down": r"\d{3}(\.\d{1,3})?", "sf": "[789]|1[012]", "power": r"\d{1,2}", "spread": r"\d{1,3}"},
@@ -70,6 +70,11 @@ class Access:
         """What is to lie on a board, by path; None: nothing. links: of the order. OrderError."""
         wanted = tuple(links) if links else self.links
         if wanted is None:
+            if self.wifi or self.brokers or self.authority or self.certificate or self.key:
+                raise OrderError(
+                    f"node {node} gets a network or a broker, and no links that use them",
+                    "name all its links: --link mqtt://10.0.0.2/SITE --link serial:",
+                )
             return {}
         found: dict[str, bytes | None] = {LINKS: json.dumps(wanted).encode(), **dict.fromkeys(SECRETS)}
         schemes = {name.partition(":")[0] for name in wanted}
