@@ -78,7 +78,8 @@ class Lamp:
         was_night = facts.is_night
         facts.is_night = self.night.decide(now_s, utc_s)
         facts.by_sun = self.night.source == SUN
-        facts.knows_time = utc_s is not None
+        # What is dark by the calendar is so by a clock that a dusk has borne out, where a cell could do so.
+        facts.knows_time = utc_s is not None and not (self.night.doubts and self.cell.is_dark is not None)
         facts.exempt = bool(settings["exempt"])
         facts.high, facts.low = settings["high"], settings["low"]
         if utc_s is not None:

@@ -87,7 +87,8 @@ class Walk:
         lamp, night = self.lamp, self.lamp.night
         said = f"{now_s / 3600:.1f} h, {night.source=} {night.faults=} {lamp.state=}"
         if degrees(NOON_S + now_s) < NIGHT_DEGREES:
-            if self.policy == "dark" and utc_s is not None:
+            borne_out = not night.doubts or lamp.cell.is_dark is None
+            if self.policy == "dark" and utc_s is not None and borne_out:
                 by_lie = self.believes_a_lie(now_s) or self.has_no_witness(now_s)
                 assert level == 0 and (lamp.state == control.DARK or by_lie), said
                 return

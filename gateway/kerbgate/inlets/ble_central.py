@@ -36,7 +36,7 @@ STEP_S = 5.0  # for one write, or one order to the adapter
 IDLE_S = 20.0  # a connection without a frame; a node hangs up by itself
 WANTED_S = 3.0  # the same, where others wait
 LONGEST_S = 120.0  # a connection in all
-WAITING_S = 25.0  # since it was last heard: longer than a node advertises
+WAITING_S = 12.0  # since it was last heard: a node advertises for 10 s
 TICK_S = 1.0
 MAX_WAITING = 256  # nodes heard that have no place yet: more are not noted, and are heard again
 MAX_SHUNNED = 1024  # addresses that were not worth it, the newest
@@ -121,7 +121,7 @@ class Central:
         self._talks: dict[str, tuple[Peer, asyncio.Task[None]]] = {}
         self._shunned: dict[str, tuple[int, float]] = {}  # failures in a row, until when
         self._changed = asyncio.Event()
-        self._connecting = asyncio.Lock()
+        self._joining: Peer | None = None  # to which a connection is being made
         self._node_s = self._quiet_s = time.monotonic()  # since when: no node, nothing at all or a look
         self._empty_looks = 0  # in a row
         self._has_crowd = False  # a look has heard somebody
@@ -230,9 +230,9 @@ class Central:
         for address, heard in list(self._waiting.items()):
             if now_s - heard.at_s > WAITING_S:
                 del self._waiting[address]
-            elif len(self._talks) < self._places:
+            elif len(self._talks) < self._places and self._joining is None:
                 del self._waiting[address]
-                peer = Peer(heard)
+                self._joining = peer = Peer(heard)
                 self._talks[address] = peer, asyncio.create_task(self._visit(heard, peer), name=f"ble {address}")
 
     def _end_idle(self) -> None:
@@ -250,12 +250,19 @@ class Central:
             self.tally.failed += 1
             self.last_error = f"{peer.address}: {type(error).__name__}: {error}"
         finally:
+            self._joined(peer)
             peer.gone.set()
             self.tally.lost += peer.reader.lost
             self.tally.noise += peer.reader.noise
             del self._talks[peer.address]
             self._judge(peer)
             self._ended(peer)
+            self._changed.set()
+
+    def _joined(self, peer: Peer) -> None:
+        """Its connection is made, or is not: the next one's turn."""
+        if self._joining is peer:
+            self._joining = None
             self._changed.set()
 
     def _judge(self, peer: Peer) -> None:
@@ -279,8 +286,11 @@ class Central:
                 self._take(frame, peer)
 
         try:
-            async with self._connecting, asyncio.timeout(CONNECT_S + STEP_S):
-                await client.connect()
+            try:
+                async with asyncio.timeout(CONNECT_S + STEP_S):
+                    await client.connect()
+            finally:
+                self._joined(peer)
             peer.began_s = peer.last_s = time.monotonic()
             self.tally.connections += 1
             place = client.services.get_characteristic(gatt.DOWN)
