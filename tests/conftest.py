@@ -29,6 +29,8 @@ LONG = (
     "test_emulate_cli.py", "test_kills.py", "test_street.py", "test_technician.py", "test_plain_mpremote.py",
     "test_flash_cuts.py", "test_node_orders.py", "test_bench_node.py", "test_bundle.py", "test_offline.py",
     "test_hostile_broker.py", "test_service_process.py", "test_hostile.py", "test_provision_cuts.py", "test_reload.py",
+    "test_collect.py", "test_ble_inlet.py", "test_mqtt_faults.py", "test_lora_street.py", "test_flash_modem.py",
+    "test_streets.py", "test_provision_links.py", "test_bluetooth.py", "test_lora_link.py",
 )  # fmt: skip
 
 

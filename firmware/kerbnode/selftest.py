@@ -64,7 +64,9 @@ def main():
     import machine
 
     from kerbnode import config, hal
+    from kerbnode.app import collect_often
 
+    collect_often()
     with open("/board.json") as file:
         board = json.load(file)
     settings = config.read("/node/config.json")[0]

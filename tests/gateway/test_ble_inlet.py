@@ -149,7 +149,7 @@ def test_an_adapter_that_is_pulled_out_is_said_and_found_again(world: World) -> 
 
 
 def test_a_deaf_radio_is_told_from_a_quiet_street(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kerbgate.inlets.ble_central.LOOK_S", 0.4)
+    monkeypatch.setattr("kerbgate.inlets.ble_central.LOOK_S", 1.0)
     monkeypatch.setattr("kerbgate.inlets.ble_central.TICK_S", 0.1)
     air = BleAir(world)
 
@@ -158,7 +158,7 @@ def test_a_deaf_radio_is_told_from_a_quiet_street(world: World, monkeypatch: pyt
         phone = open_link(world.air, 5, site=STRANGER)
         phone._advertisement = b"\x02\x01\x06"  # anybody's
         phone.start()
-        stop = asyncio.create_task(asyncio.to_thread(phone.wait, 9000))
+        stop = asyncio.create_task(asyncio.to_thread(phone.wait, 15000))
         async with running(inlet, Desk()):
             await soon(lambda: inlet.counters.connected, "it scans")
             await asyncio.sleep(1.5)
