@@ -152,7 +152,15 @@ def heap_for(facts: boards.Board) -> int:
 
 @cache
 def shim_bytes(port: str, backup_bytes: int) -> int:
-    """Heap that the shims of a port take, measured by starting them once. InterpreterError."""
+    """Heap that the shims of a port take, measured by starting them once. InterpreterError.
+
+    In a thread: a Ctrl-C waits until nothing of it is left.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(_start_once, port, backup_bytes).result()
+
+
+def _start_once(port: str, backup_bytes: int) -> int:
     console = Console()
     with tempfile.TemporaryDirectory(prefix="kerb-shims-") as folder:
         process = start(
