@@ -6,7 +6,6 @@ import contextlib
 import json
 import shutil
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,20 +19,6 @@ from kerbtools.field.checks import CHECKS, ORDER, host
 from kerbtools.field.checks.clock import offset_s
 from kerbtools.field.findings import FAIL, OK, SKIPPED, UNKNOWN, WARN, Finding, ranked, worst
 from kerbtools.field.subject import Subject
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, of 6 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, text=True, check=False
-    )
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_disk_that_is_full(small_disk: Path, named: Doctor) -> None:

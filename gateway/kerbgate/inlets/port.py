@@ -112,7 +112,7 @@ class _Transport(SerialTransport):
             self._remove_writer()
 
 
-class PortLine(asyncio.Protocol):
+class PortLine(asyncio.Protocol, ABC):
     """Bytes to frames; stops reading while the intake is full, so that the port's own buffer fills instead of ours."""
 
     def __init__(self, inlet: PortInlet, intake: Take, lost: Lost):
@@ -124,9 +124,9 @@ class PortLine(asyncio.Protocol):
         self._transport: SerialTransport | None = None
         self._resume: asyncio.Task[None] | None = None
 
+    @abstractmethod
     def take(self, frame: bytes) -> None:
         """One frame of the line."""
-        raise NotImplementedError
 
     def noise(self) -> int:
         """What came since the port was opened and was nothing."""
