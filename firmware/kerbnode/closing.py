@@ -50,7 +50,7 @@ def sleep(node, hal, board, before, sampled_ms, safe):
     state = retained.State()
     state.flags = flag | (retained.HELLO if node.hello_due else 0) | (retained.EVENT if node.event_waits else 0)
     state.unanswered, state.level, state.wait_intervals = pace.unanswered, pace.level, pace.wait_intervals
-    state.spent, state.day = pace.spent, pace.day
+    state.spent, state.day, state.silences = pace.spent, pace.day, pace.silences
     state.uptime_s = (uptime_ms + span_ms) // 1000
     state.utc_s = wake_s if clock.is_set() else 0
     span_ms = sleep_ms(span_ms, clock.ppm)

@@ -97,19 +97,16 @@ class Exchange:
 
     def give(self):
         """Where a technician's round listens, which answers nothing: say what waits, once, as far as the day's numbers
-        for it go, events first, then records from behind those that were said last. All of it goes on waiting for the
-        gateway's ack. False: it is no round."""
+        for it go. All of it goes on waiting for the gateway's ack. False: it is no round."""
         if not getattr(self._link, "collects", False):
             return False
         from kerbnode import giving
 
         if self._session.state == sessions.REST:
-            newest = self._outbox.said
-            giving.events(self._pace, self._outbox, self._event, self._send)
-            giving.reports(self._pace, self._outbox, self._encode, self._send, self.longest_run, newest)
-        elif self._pace.may_give():  # nothing but hello may leave
+            giving.give(self._pace, self._outbox, self._event, self._encode, self._send, self.longest_run)
+        elif self._pace.to_give():  # nothing but hello may leave
             self._send("hello", self._hello(None)[0], True)
-        self._pace.silent()
+        self._pace.gave()
         return True
 
     def tell(self, ranger_noise=0):

@@ -79,8 +79,9 @@ class Node:
         if self.outbox.told:
             self.clock.synced_s, self.clock.ppm = self.outbox.told[1:]
         self.pace = Pace(
-            state.spent, state.day, state.level, state.wait_intervals, state.unanswered, self.settings["ack_timeout_ms"]
-        )
+            state.spent, state.day, state.level, state.wait_intervals, state.unanswered,
+            self.settings["ack_timeout_ms"], state.silences,
+        )  # fmt: skip
         self.pace.begin(self.clock.local_ms() // 1000 // DAY_S, state.flags & retained.SAMPLE)
         if sample:
             self.judge = sample.judge
@@ -116,7 +117,7 @@ class Node:
         if self._exchange:
             self._end_exchange(self._ranger_noise)
             let_go(SPEAKING)
-        if self.on_trial() and self.pace.level >= TRIAL_SILENCES:
+        if self.on_trial() and self.pace.silences >= TRIAL_SILENCES:
             self._roll_back()
         self.outbox.save()
         self._journal.save(self._folder, self._when())

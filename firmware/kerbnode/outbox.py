@@ -104,10 +104,16 @@ class Outbox:
 
     def judge(self):
         """What the newest record or event was kept with; b"" if there is none."""
-        if not self._segments or not self._size(self._segments[-1]):
-            return b""
-        item = self._record(self._segments[-1], self._size(self._segments[-1]) - 1)
-        return item[-1] if isinstance(item[-1], bytes) else b""
+        item = self.newest()
+        return item[-1] if item and isinstance(item[-1], bytes) else b""
+
+    def newest(self):
+        """The newest record or event, or None. A power cut may leave newer segments with none."""
+        for segment in reversed(self._segments):
+            count = self._size(segment)
+            if count:
+                return self._record(segment, count - 1)
+        return None
 
     def next_event(self):
         """(number, item) of the oldest event that waits, one in flight last; or None."""
@@ -127,12 +133,6 @@ class Outbox:
         Consecutive, of one boot or all in UTC, times not falling. What is in flight comes last: its ack may be late.
         """
         return self._run(most, False, after) or self._run(most, True, after)
-
-    @property
-    def said(self):
-        """The last record of the report that was sent last, as far as that is remembered; -1 without one."""
-        flying = self._flights.flying
-        return flying[-1][1] + flying[-1][2] - 1 if flying else -1
 
     def oldest(self):
         """(time, fill or -1) of the oldest record that waits; (NONE, -1) without one."""

@@ -5,7 +5,7 @@ between finds none and can reuse no number. They hold the state of a clean sleep
 
     crc 2, form and flags 1, backoff 1, counters generation 2, life tag 2, seq left 1, index left 1,
     UTC at the planned wake 4 (0: unset), uptime at the planned wake 4, frames sent today 1, day 1,
-    checks in a row 1, clock error in ppm 2, the judge's fast bytes 5
+    checks in a row and silences 1, clock error in ppm 2, the judge's fast bytes 5
 """
 
 import struct
@@ -31,11 +31,12 @@ def life_tag(life):
 
 
 class State:
-    """A clean sleep. Fields as in the layout; unanswered 0..3; wait_intervals 0..31 and level 0..7 are the backoff."""
+    """A clean sleep. Fields as in the layout; unanswered, checks and silences 0..3; wait_intervals 0..31 and level
+    0..7 are the backoff."""
 
     __slots__ = (
         "flags", "unanswered", "level", "wait_intervals", "generation", "life_tag", "seq_left", "index_left",
-        "utc_s", "uptime_s", "spent", "day", "checks", "ppm", "heat",
+        "utc_s", "uptime_s", "spent", "day", "checks", "silences", "ppm", "heat",
     )  # fmt: skip
 
     def __init__(self):
@@ -52,6 +53,7 @@ class State:
         self.spent = 0
         self.day = 0
         self.checks = 0
+        self.silences = 0
         self.ppm = 0
         self.heat = bytes(5)
 
@@ -60,7 +62,8 @@ class State:
             _STATE | self.unanswered << _UNANSWERED_SHIFT | self.flags,
             self.level << 5 | self.wait_intervals,
             self.generation & 0xFFFF, self.life_tag, self.seq_left, self.index_left,
-            self.utc_s, self.uptime_s, self.spent, self.day & 0xFF, self.checks, self.ppm, self.heat,
+            self.utc_s, self.uptime_s, self.spent, self.day & 0xFF, self.silences << 2 | self.checks, self.ppm,
+            self.heat,
         )  # fmt: skip
 
 
@@ -81,6 +84,7 @@ def unpack(data):
     state.level, state.wait_intervals = fields[2] >> 5, fields[2] & 31
     state.generation, state.life_tag, state.seq_left, state.index_left = fields[3:7]
     state.utc_s, state.uptime_s, state.spent, state.day, state.checks, state.ppm, state.heat = fields[7:14]
+    state.silences, state.checks = state.checks >> 2, state.checks & 3
     return state, 0
 
 

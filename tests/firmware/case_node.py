@@ -8,7 +8,9 @@ from rig import BOARD, PICO, UTC, Gateway, read, write
 
 from kerbnode import brief, config, log, pace
 from kerbnode.closing import MAX_CHECKS
+from kerbnode.link.tally import Tally
 from kerbnode.node import SAFE_FAILURES, SAFE_TRY
+from kerbnode.slots import TRIAL_SILENCES
 from kerbwire import controls, messages
 from kerbwire.channels import FAULT, FILL, TEMPERATURE
 from kerbwire.controls import Command, Config, Log, Result
@@ -296,6 +298,51 @@ def test_settings_that_make_the_node_deaf_are_given_up():
     told(board, 24)
     assert config.Slots(board.folder).version == 0
     assert told(board, 8) == [] and len(board.gateway.records) > 20
+
+
+class Visited:
+    """kerbnode.link.visited: at the other end is a technician's round, or nobody."""
+
+    def __init__(self, board):
+        self._board = board
+        self.collects = False
+        self.noise = self.frames = 0
+        self.tally = Tally()
+
+    def start(self):
+        sys.modules["kerbnode.link.visited"] = self  # the node lets go of what speaks
+        self.collects = not self.collects
+        self._board.start()
+        return self.collects
+
+    def opened(self, hal, board, address, options, identity):
+        return self
+
+    def send(self, frame):
+        self.frames += 1
+
+    def receive(self, timeout_ms):
+        assert not self.collects
+        self._board.time.sleep_ms(timeout_ms)
+
+    def close(self):
+        pass
+
+
+def test_a_round_neither_proves_settings_on_trial_nor_gives_them_up():
+    board = bin_of("visited", report_records=1)
+    told(board, 2)
+    board.gateway.asks = [patch(1, 1, None, report_records=2)]
+    board.start()
+    write(board.folder + "/links.json", b'["visited:"]')
+    link = Visited(board)
+    silent = 0
+    while silent < TRIAL_SILENCES:
+        assert config.Slots(board.folder).trial and config.Slots(board.folder).version == 1
+        before = link.frames
+        is_round = link.start()
+        silent += link.frames > before and not is_round
+    assert config.Slots(board.folder).version == 0, "a gateway that is silent ends it, rounds between or not"
 
 
 def test_settings_under_which_the_node_crashes_are_given_up_at_the_next_start():

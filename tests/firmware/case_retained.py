@@ -14,7 +14,7 @@ def some_state():
     state.unanswered, state.level, state.wait_intervals = 3, 6, 24
     state.generation, state.life_tag, state.seq_left, state.index_left = 0xFFFE, 0xABCD, 16, 64
     state.utc_s, state.uptime_s, state.spent, state.day = 0xFFFFFFFF, 86400 * 365, 16, 0xE1
-    state.checks, state.ppm, state.heat = 3, -32767, b"\x81heat"
+    state.checks, state.silences, state.ppm, state.heat = 3, 3, -32767, b"\x81heat"
     return state
 
 

@@ -136,3 +136,60 @@ def test_a_round_spends_no_more_than_its_part_of_a_day():
     bench.wake()
     assert bench.exchange.reports(1)
     assert len(bench.committed()) == 4 * 24
+
+
+def happen(bench, count):
+    """So many events, each with a number of its own."""
+    numbers = []
+    for _ in range(count):
+        numbers.append(bench.counters.take_index())
+        bench.outbox.append(numbers[-1], [1767571200 + len(numbers), 0, {}, 5, 1, 0, b""])
+    return numbers
+
+
+def gathered(bench):
+    """(numbers of events, how many reports) of one more day's round, in the order in which they were said."""
+    new_day(bench)
+    before = len(bench.gateway.messages)
+    for frame in met(bench).gathered:
+        bench.gateway.hear(frame)
+    found = bench.gateway.messages[before:]
+    return [message.index for message in found if hasattr(message, "code")], len(found)
+
+
+def test_each_round_gets_every_event_that_still_waits():
+    bench = Bench(Gateway()).confirmed()
+    bench.take(3)
+    wanted = happen(bench, 3)
+    assert gathered(bench) == (wanted, 4)
+    assert gathered(bench) == (wanted, 4), "the first file may be lost"
+    (newer,) = happen(bench, 1)
+    assert gathered(bench)[0] == [newer] + wanted  # noqa: RUF005  MicroPython
+    assert bench.outbox.next_event() is not None
+    new_day(bench)
+    bench.wake()
+    assert bench.exchange.events() and bench.outbox.next_event() is None, "until its gateway has them"
+
+
+def test_many_events_leave_half_of_a_round_to_records_and_all_have_their_turn():
+    bench = Bench(Gateway()).confirmed()
+    wanted = happen(bench, 11)
+    bench.take(300)
+    said = []
+    for _ in range(4):
+        events, frames = gathered(bench)
+        assert len(events) == 4 and frames == 8
+        said += events
+    assert set(said) == set(wanted), "each of them, in four rounds"
+    assert len([index for index in bench.committed() if index > 10]) == 300
+
+
+def test_events_alone_have_the_whole_of_a_round():
+    bench = Bench(Gateway()).confirmed()
+    wanted = happen(bench, 7)
+    assert gathered(bench) == (wanted, 7)
+    bench.take(60)
+    assert gathered(bench)[1] == 8
+    events, frames = gathered(bench)
+    assert 0 < len(events) < frames
+    assert [index for index in bench.committed() if index > 6] == list(range(7, 67))
