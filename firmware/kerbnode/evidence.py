@@ -4,7 +4,11 @@ All of them get their numbers from one counter and lie in one outbox. Flash is w
 caller sees to that.
 """
 
+from binascii import crc32
+
+from kerbnode import flash
 from kerbnode.outbox import EVENT
+from kerbwire import cbor
 from kerbwire.channels import CAUSE
 
 MAX_EVENTS = 16  # that wait in memory until the light is steady: as many as there are rows of faults
@@ -76,6 +80,30 @@ class Evidence:
         if self._register.waiting:
             self.append(self._register.waiting)
             self._register.moved()
+
+    def take_held(self, path, newest):
+        """Keep what was shown after the error that ended the boot before: lampapp's file, [life, items]. The last
+        member of each says from which file and place it comes: so the start after one that the power ended goes on
+        behind the newest item of the outbox, whose last member is given. Returns the last item's UTC second, or 0."""
+        held = flash.load(path)
+        if not isinstance(held, list) or len(held) != 2:
+            return 0
+        life, items = held
+        mark = crc32(cbor.encode(held)).to_bytes(4, "big")
+        left = []
+        for at in range(len(items)):
+            items[at][-1] = mark + at.to_bytes(2, "big")
+            left.append(items[at])
+            if items[at][-1] == newest:
+                left = []
+        if life != self._counters.life:  # in another life's uptime nobody can date them
+            dated = [item for item in left if not item[1]]
+            if len(dated) != len(left):
+                self._journal.note("level changes lost:", len(left) - len(dated), "of an earlier life")
+            left = dated
+        self.append(left)
+        flash.remove(path)
+        return items[-1][0] if items and not items[-1][1] else 0
 
     def append(self, items):
         """Keep items, which leave their list as they are kept: in runs that a segment holds, each whole or not."""

@@ -23,7 +23,7 @@ def run(board_hal, board, journal, folder):
             journal.note("IdentityError", error, error.hint)  # pyright: ignore[reportAttributeAccessIssue]
             journal.save(folder, "-")
             return
-        log = (node.changes, node.clock, node.boot) if node else None
+        log = (node.changes, node.clock, node.boot, node.counters.life) if node else None
         node = None
         _tell(journal, folder, error)
         _hold(board_hal, board, log, folder)
@@ -40,8 +40,9 @@ def _tell(journal, folder, error):
 
 def _hold(board_hal, board, log, folder):
     """Light by the photocell alone, for as long as the board has run already, within bounds: a start that fails at once
-    is tried again soon, and one that fails for ever stays by its light. log: (changes, clock, boot) of the node that
-    failed: the next start takes its level changes on, with those of this light; None where it did not come so far."""
+    is tried again soon, and one that fails for ever stays by its light. log: (changes, clock, boot, life) of the node
+    that failed: the next start takes its level changes on, with those of this light; None where it did not come so
+    far."""
     span_s = min(LONGEST_HOLD_S, FIRST_HOLD_S + board_hal.ticks_ms() // 1000)
     try:
         from kerbnode.lampparts import Parts
@@ -61,7 +62,7 @@ def _hold(board_hal, board, log, folder):
             board_hal.feed()
             board_hal.sleep_ms(STEP_MS)
         if log and log[2] is not None:
-            flash.replace(folder + "/held", log[0].take(log[1], log[2]))
+            flash.replace(folder + "/held", [log[3], log[0].take(log[1], log[2])])
     except Exception as error:  # not even that: the driver shines by itself, and the next start may do better
         print("note crash", type(error).__name__)
         board_hal.sleep_ms(FIRST_HOLD_S * 1000)

@@ -238,12 +238,7 @@ class LampNode:
         if newest and not newest[1]:
             last_s = max(last_s, newest[0])
         self.loop.on_look = self._look  # what it judges and counts goes on from what was kept
-        held = flash.load(self._folder + "/held")  # what was shown after the error that ended the boot before
-        if isinstance(held, list) and held:
-            if not held[-1][1]:
-                last_s = max(last_s, held[-1][0])
-            self.evidence.append(held)
-            flash.remove(self._folder + "/held")
+        last_s = max(last_s, self.evidence.take_held(self._folder + "/held", newest[-1] if newest else b""))
         self.boot = counters.boot_count  # from here on an error may write what is held anew
         self.evidence.tell(self.faults.start(self.clock.uptime(), self._cause == hal.POWER_ON, None))
         if last_s and self._cause == hal.POWER_ON:  # what it has shown since the last that is known was nobody's light

@@ -17,11 +17,11 @@ UNANSWERED_BEFORE_HELLO = 3  # frames in a row; the gateway may have lost the no
 class Pace:
     """How often a lamp speaks: as often as it has something to say, and rarely while nobody answers.
 
-    level: silent exchanges in a row. unanswered: frames in a row.
+    level: silent exchanges in a row. unanswered: frames in a row. heard: answers, ever.
     """
 
     def __init__(self):
-        self.level = self.unanswered = 0
+        self.level = self.unanswered = self.heard = 0
 
     def may_send(self, is_boot_hello=False, urgent=False):
         return True
@@ -31,6 +31,7 @@ class Pace:
 
     def answered(self):
         self.level = self.unanswered = 0
+        self.heard += 1
 
     def silent(self):
         self.level += 1
@@ -52,12 +53,6 @@ class LampOutbox(Outbox):
     def __init__(self, folder, capacity_segments, declare_gap, breathe):
         super().__init__(folder, capacity_segments, declare_gap)
         self._breathe = breathe
-
-    def newest(self):
-        """The newest item, or None."""
-        if not self._segments or not self._size(self._segments[-1]):
-            return None
-        return self._record(self._segments[-1], self._size(self._segments[-1]) - 1)
 
     def _record(self, segment, place):
         self._breathe()

@@ -421,3 +421,10 @@ def test_the_newest_time_of_a_boot_counts_acknowledged_records_and_other_segment
     outbox.settle([1], 1)
     assert outbox.newest_time(3, 0) == outbox.newest_time(3, 39) == 1039
     assert outbox.newest_time(4, 64) == 1068
+
+
+def test_a_segment_that_the_power_left_empty_hides_neither_the_newest_record_nor_its_judge():
+    opened().append(0, [1000, 0, {0: 1}, b"judge"])
+    write(folder() + HOME + "00000020", b"")
+    again = opened()
+    assert again.judge() == b"judge" and again.newest()[0] == 1000

@@ -263,7 +263,7 @@ def test_light_after_an_error_is_in_the_log_of_the_start_that_follows(world: Wor
     node, hal = lamp.node, Ticks(lamp.hal)
     node.clock._ticks_ms = hal.ticks_ms
     node.changes.jump(55, BY_COMMAND, node.clock.uptime_ms())  # in memory alone
-    lampapp._hold(hal, BOARD, (node.changes, node.clock, node.boot), str(tmp_path / str(NODE)))
+    lampapp._hold(hal, BOARD, (node.changes, node.clock, node.boot, node.counters.life), str(tmp_path / str(NODE)))
     lamp = lamp_of(world, ether, tmp_path)
     lamp.hal.cause = SOFT
     world.advance(3700, timeout_s=30)

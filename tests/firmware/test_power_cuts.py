@@ -1,14 +1,18 @@
 """Counters and outbox against a model, with the power failing at any change of flash, and flash that tears."""
 
 import pytest
-from cutflash import TEARS, CutFlash, PowerCut
+from cutflash import NOTHING, TEARS, CutFlash, PowerCut
 from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kerbnode import flash
+from kerbnode.changes import Changes
+from kerbnode.chunks import shown
 from kerbnode.counters import Counters
+from kerbnode.evidence import Evidence
 from kerbnode.outbox import Outbox
 from kerbnode.retained import State, unpack
+from kerbwire.channels import CAUSE, LEVEL
 
 
 class Node:
@@ -166,6 +170,68 @@ def test_the_power_may_fail_while_a_full_ring_gives_up_what_nobody_acknowledged(
             kept = {index for index, _ in one.outbox._unacknowledged()}
             gaps = {index for first, count in one.counters.gaps for index in range(first, first + count)}
             assert {index for _, index in one.used_indices} <= kept | gaps
+
+
+class Silent:
+    """A journal and a clock that nothing is asked of."""
+
+    def line(self, *words):
+        """Not asked."""
+
+    keep = note = line
+
+
+def lamp_starts(one):
+    """A lamp's start as far as it takes on what the boot before has held. Returns (held items in the outbox, in their
+    order; the last one's UTC second)."""
+    one.start()
+    evidence = Evidence(None, one.counters, one.outbox, Changes(), None, Silent(), lambda: None)
+    newest = one.outbox.newest()
+    second = evidence.take_held("/held", newest[-1] if newest else b"")
+    found = []
+    for segment in one.outbox._segments:
+        found += [one.outbox._record(segment, place) for place in range(one.outbox._size(segment))]
+    return [item[:3] for item in found if CAUSE in item[2]], second
+
+
+HELD = [[1767225600 + at, at % 2, {LEVEL: at, CAUSE: 1}, b""] for at in range(40)]  # three writes, in two segments
+
+
+def held_bench(node, life=None):
+    one = node(capacity=8)
+    one.start()
+    for _ in range(3):
+        one.take()
+    flash.store("/held", [life or one.counters.life, HELD])
+    return one
+
+
+@pytest.mark.parametrize("life", [None, b"another!"])
+def test_what_was_held_over_an_error_is_taken_once_wherever_the_power_fails(node, life):
+    """Of an earlier life, whose uptime says nothing any more, what is dated."""
+    wanted = [item[:3] for item in HELD if not (life and item[1])]
+    whole = held_bench(node, life)
+    before = whole.flash.changes
+    assert lamp_starts(whole) == (wanted, 0) and "/held" not in whole.flash.files
+    changes = whole.flash.changes - before
+    assert changes > 4 and lamp_starts(whole) == (wanted, 0)
+    for at in range(1, changes + 1):
+        for tear in TEARS:
+            one = held_bench(node, life)
+            one.flash.cut_at(at, tear)
+            with pytest.raises(PowerCut):
+                lamp_starts(one)
+            one.flash.restore()
+            if tear == NOTHING and "/held" in one.flash.files:  # of a file that was begun LittleFS keeps the name
+                one.flash.files[f"/outbox/{shown(one.counters.life)}/{0xFFF:08x}"] = b""
+            assert lamp_starts(one)[0] == wanted, (at, tear)
+            assert "/held" not in one.flash.files
+
+
+def test_the_last_that_was_held_says_when_it_was(node):
+    one = held_bench(node)
+    flash.store("/held", [one.counters.life, HELD[:39]])
+    assert lamp_starts(one)[1] == HELD[38][0]
 
 
 class PowerCuts(RuleBasedStateMachine):
