@@ -268,6 +268,7 @@ class Exchange:
             message = end.receive(frame)
             if message is None:
                 continue
+            self._pace.heard += 1
             if isinstance(message, messages.Ack):
                 self._more = message.more
             elif message.KIND in (COMMAND, CONFIG):

@@ -37,7 +37,7 @@ class Hal:
         self._fed_ms = 0
         self._watchdog_ms = min(WATCHDOG_MS, board["watchdog"]["longest_ms"] or WATCHDOG_MS)
         self.time = lambda: int(time.time())  # its own clock, which runs on in deep sleep (esp32)
-        self.radio_off = None  # of the link that has switched a radio on, which must not draw through a sleep
+        self.radio_off = None  # kerbnode.link.radios.Radios once one was switched on: none may draw through a sleep
         self.early_s = 0  # how long before the planned moment a pin has woken it
         self.ticks_ms = time.ticks_ms
         self.ticks_add, self.ticks_diff = time.ticks_add, time.ticks_diff

@@ -14,7 +14,8 @@ UNANSWERED_BEFORE_HELLO = 3  # frames in a row; the gateway may have lost the no
 class Pace:
     """spent: frames sent on `day`. level, wait_intervals: the backoff. unanswered: frames in a row without answer.
     timeout_ms: how long a frame without answer is listened for. silences: exchanges in a row in which the gateway did
-    not answer, at most MAX_SILENCES; `level` counts rounds too."""
+    not answer, at most MAX_SILENCES; `level` counts rounds too. heard, unheard: of this wake, downlinks that counted,
+    and exchanges without the answer that they asked for: by them a link is judged."""
 
     def __init__(self, spent=0, day=0, level=0, wait_intervals=0, unanswered=0, timeout_ms=3000, silences=0):
         self._most = max(FOR_EVENTS + 1, min(MAX_FRAMES_A_DAY, LISTEN_MS_A_DAY // timeout_ms))
@@ -24,6 +25,7 @@ class Pace:
         self.wait_intervals = wait_intervals
         self.unanswered = unanswered
         self.silences = silences
+        self.heard = self.unheard = 0
 
     def begin(self, day, is_interval):
         """Start of a wake. day: any count of days; is_interval: this wake is a sample's."""
@@ -61,6 +63,7 @@ class Pace:
 
     def gave(self):
         """A round has listened, or nobody: the next try waits, the longer the more often."""
+        self.unheard += 1
         self.level = min(self.level + 1, MAX_LEVEL)
         self.wait_intervals = WAITS[self.level]
 

@@ -19,6 +19,7 @@ DEADLINE_S = 20
 NEEDED = {
     "__init__",
     "ble",
+    "radios",
     "tally",
     "flash",
     "chunks",

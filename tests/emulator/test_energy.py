@@ -1,5 +1,7 @@
 """The energy ledger: charge by cause from the board's own currents."""
 
+import json
+
 import pytest
 
 from kerbtools import boards
@@ -78,3 +80,49 @@ time.sleep(36)
     board.start()
     world.advance(72)
     assert board.energy().charge_uah["radio_rx"] == pytest.approx(board.facts.currents["radio_rx"] / 100, rel=0.01)
+
+
+SHARED_CHIP = """
+import bluetooth, machine, network, time
+if machine.reset_cause() == machine.PWRON_RESET:
+    ble, wlan = bluetooth.BLE(), network.WLAN(network.STA_IF)
+    wlan.active(True)
+    ble.active(True)
+    time.sleep(36)
+    wlan.active(False)
+    time.sleep(36)
+    ble.active(False)
+    time.sleep(36)
+    machine.lightsleep(36000)
+    %s
+machine.deepsleep(360000)
+"""
+
+
+@pytest.mark.parametrize("end", ["", "wlan.deinit()"])
+def test_a_radio_with_a_supply_of_its_own_draws_until_it_loses_it(emulated_board, world, end):
+    """By whichever side it was used, and asleep too, as the CYW43 does; a reset cuts its supply."""
+    board = emulated_board("pico_w", files={"main.py": (SHARED_CHIP % end).encode()})
+    board.start()
+    world.advance(4 * 36 + 2 * 360)
+    energy, currents = board.energy().charge_uah, board.facts.currents
+    assert energy["radio_rx"] == pytest.approx(72 * currents["radio_rx"] / 3600, rel=0.01)
+    idle_s = 72 if end else 72 + 360
+    assert energy["radio_idle"] == pytest.approx(idle_s * currents["radio_idle"] / 3600, rel=0.01)
+
+
+@pytest.mark.parametrize("links", [["mqtt://10.0.0.9/site", "ble:?window_s=2"], ["ble:?window_s=2"]])
+def test_no_radio_that_a_node_tried_draws_through_its_sleep(emulated_board, world, links):
+    """Neither the first of two nor the one that it fell back to; nobody answers on either."""
+    world.air.add_access_point("street", "secret")
+    board = emulated_board("pico_w", identity=Identity(node=1, secret=bytes(16)), config={"heat_s": 0})
+    board.write_file("/node/links.json", json.dumps(links).encode())
+    board.write_file("/node/wifi.json", json.dumps({"ssid": "street", "password": "secret"}).encode())
+    board.start()
+    world.advance(1800)
+    energy = board.energy()
+    assert len([line for line in board.console if line.startswith("note link")]) == len(links), list(board.console)
+    assert energy.seconds["lightsleep"] + energy.seconds.get("deepsleep", 0) > 1700
+    on_s = energy.charge_uah["radio_rx"] * 3600 / board.facts.currents["radio_rx"]
+    idle_s = energy.charge_uah.get("radio_idle", 0) * 3600 / board.facts.currents["radio_idle"]
+    assert 2 <= on_s < 60 and idle_s < 20

@@ -71,8 +71,10 @@ def test_a_frame_goes_up_and_its_answer_comes_down(clock: Clock, tmp_path: Path)
     assert (tally.frames, tally.bytes, tally.retries, tally.lost) == (1, len(FRAME), 0, 0)
     assert tally.airtime_ms == heard.air_ms + 1 and -120 < tally.rssi < -60 and tally.snr > 0
     link.close()
-    assert hal.radio_off is None and not chip.mistakes and not gateway.chip.mistakes
     assert chip.busy.level(clock.now_us()), "it sleeps"
+    assert hal.radio_off is not None
+    hal.radio_off()
+    assert chip.busy.level(clock.now_us()) and not chip.mistakes and not gateway.chip.mistakes
 
 
 def test_what_follows_an_answer_at_once_is_heard_and_what_is_for_others_is_not(clock: Clock, tmp_path: Path) -> None:
@@ -84,6 +86,39 @@ def test_what_follows_an_answer_at_once_is_heard_and_what_is_for_others_is_not(c
     hal.sleep_ms(45)  # a node opens the seal, and writes its flash
     assert link.receive(3000) == ANSWER + b"2"
     assert link.overheard == 1 and link.noise == 1
+
+
+def test_a_busy_ether_makes_no_window_longer_and_silences_no_link(clock: Clock, tmp_path: Path) -> None:
+    """Another node's answers fill the air, one on the heels of the other."""
+    air = LoraAir(clock.world)
+    link, _, hal = opened(clock, air, tmp_path, None)
+    talker = sx126x.Radio(fitted(clock, air, "other modem", (150.0, 30.0))[1], FACTS)
+    talker.start(9, 14)
+    link.send(FRAME)
+    talker.tune(869_525)
+
+    def sleep_ms(ms: int) -> None:
+        for _ in range(ms):
+            clock.sleep_ms(1)
+            if talking and talker.irqs():
+                talker.begin_send(OTHERS)
+
+    hal.sleep_ms = hal.light_sleep_ms = link.rest_ms = sleep_ms
+    talking = True
+    talker.begin_send(OTHERS)
+    longest_us = 3_000_000 + 1_500_000 + lora.air_us(len(OTHERS), 9) + sx126x.MARGIN_MS * 1000
+    for _ in range(3):
+        begin_us = clock.now_us()
+        assert link.receive(3000) is None
+        assert 2_900_000 < clock.now_us() - begin_us < longest_us
+    assert link.overheard >= 20 and link.tally.retries == 1
+    talking = False
+    clock.sleep_ms(500)
+    gateway = answering(clock, air, ANSWER)
+    beside(hal, gateway)
+    link.rest_ms = hal.light_sleep_ms
+    link.send(FRAME)
+    assert link.receive(3000) == ANSWER and link.tally.lost == 0
 
 
 def test_without_an_answer_a_frame_goes_again_as_it_was_and_once(clock: Clock, tmp_path: Path) -> None:

@@ -100,6 +100,16 @@ def test_hello_of_a_known_life_is_answered_at_once_and_clears_its_gaps():
     assert bench.counters.gaps == [] and len(bench.air.sent) == 3
 
 
+def test_what_the_gateway_said_of_this_wake_is_counted_beside_what_stayed_out():
+    bench = Bench(Gateway())
+    bench.confirmed()
+    assert (bench.pace.heard, bench.pace.unheard) == (2, 0)  # its challenge, and its ack
+    bench.take(3)
+    bench.gateway.deaf = 99
+    assert not bench.exchange.reports(3)
+    assert (bench.pace.heard, bench.pace.unheard) == (2, 1)
+
+
 def test_without_an_answer_hello_ends_in_time_and_backs_off():
     bench = Bench(Gateway())
     bench.gateway.deaf = 99

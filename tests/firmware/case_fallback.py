@@ -8,8 +8,9 @@ from rig import Time
 
 from kerbnode import flash, link
 from kerbnode.journal import Journal
-from kerbnode.link import fallback, serial
+from kerbnode.link import fallback, radios, serial
 from kerbnode.link.tally import Tally
+from kerbnode.pace import Pace
 
 OPENED = []  # by the stand-ins below, in their order
 
@@ -45,10 +46,6 @@ class Quiet:
         self.open = False
 
 
-class Pace:
-    level = 0
-
-
 class Uart:
     def uart(self, facts, rxbuf):
         return (facts, rxbuf)
@@ -76,13 +73,16 @@ def bench(text):
     return open_it, lines, radios, pace
 
 
-def exchange(open_it, pace, silent=False):
-    """The names of the links that one exchange has tried."""
+def exchange(open_it, pace, silent=False, heard=None):
+    """The names of the links that one exchange has tried. silent: an answer that it asked for stayed out. heard: how
+    many came; one where it was not silent."""
     del OPENED[:]
     made = open_it()
     made.send(b"frame")
     made.receive(10)
-    pace.level = 1 if silent else 0
+    pace.heard += (0 if silent else 1) if heard is None else heard
+    if silent:
+        pace.silent()
     made.close()
     return [name for name, _, _ in OPENED]
 
@@ -151,6 +151,24 @@ def test_one_that_stays_silent_is_left_alone_and_all_of_them_are_tried_in_turn()
     assert exchange(open_it, pace) in (["air"], ["sea"])
 
 
+def test_one_on_which_the_gateway_answered_is_sound_whatever_stayed_out():
+    open_it, _, _, pace = bench(b'["air:", "sea:"]')
+    for _ in range(3):
+        assert exchange(open_it, pace, silent=True, heard=1) == ["air"]
+    assert exchange(open_it, pace, silent=True) == ["air"]
+    assert exchange(open_it, pace, silent=True, heard=2) == ["sea"]
+    assert exchange(open_it, pace, silent=True) == ["air"]  # that one knows no failure but this
+
+
+def test_one_that_was_asked_nothing_is_judged_by_nothing():
+    """A silence of an earlier exchange is not its own, and no failure is forgotten."""
+    open_it, _, _, pace = bench(b'["air:", "sea:"]')
+    exchange(open_it, pace, silent=True)
+    assert [exchange(open_it, pace, heard=0) for _ in range(3)] == [["sea"], ["air"], ["air"]]
+    exchange(open_it, pace, silent=True)
+    assert [exchange(open_it, pace, heard=0) for _ in range(3)] == [["sea"], ["sea"], ["air"]]
+
+
 def test_where_no_link_can_be_had_frames_are_lost_and_nothing_waits():
     open_it, _, radios, _ = bench(b'["air:", "nowhere:", "sea:"]')
     radios["air"].error = radios["sea"].error = OSError("gone")
@@ -186,3 +204,47 @@ def test_a_file_that_is_none_leaves_the_uart():
     for text in (b"{", b'{"a": 1}', b"[]", b"[1]", b"3", b"\xff"):
         assert fallback.names(text) == ["serial:"], text
     assert len(fallback.names(json.dumps(["a:"] * 9).encode())) == fallback.MAX_LINKS
+
+
+class Chip:
+    """`network` of a board whose radio has a supply of its own."""
+
+    STA_IF = 0
+
+    def __init__(self, calls):
+        class WLAN:
+            def __init__(self, interface):
+                pass
+
+            def deinit(self):
+                calls.append("deinit")
+
+        self.WLAN = WLAN
+
+
+def test_before_a_sleep_every_radio_is_switched_off_and_its_supply_last():
+    calls = []
+    hal = Hal()
+    hal.radio_off = None
+    radios.switched_off(hal, "lora")
+
+    def broken():
+        calls.append("ble")
+        raise OSError("it does not answer")
+
+    radios.switched_on(hal, "wifi", lambda: calls.append("an earlier opening"))
+    radios.switched_on(hal, "wifi", lambda: calls.append("wifi"))
+    radios.switched_on(hal, "ble", broken)
+    radios.switched_on(hal, "lora", lambda: calls.append("lora"))
+    radios.switched_off(hal, "lora")
+    real = sys.modules.get("network")
+    sys.modules["network"] = Chip(calls)
+    try:
+        hal.radio_off()
+        assert sorted(calls[:2]) == ["ble", "wifi"] and calls[2:] == ["deinit"]
+        hal.radio_off()
+        assert calls[3:] == ["deinit"]
+    finally:
+        del sys.modules["network"]
+        if real:
+            sys.modules["network"] = real

@@ -61,7 +61,7 @@ def test_a_wrong_wifi_password(field: Field, node: Board) -> None:
     node.start()
     field.world.advance(DAY / 2)
     assert len(field.taken(address(node))) == 12 and not field.taken(address(node)) & field.council.record_ids()
-    assert f"note link mqtt {SSID} refuses the password: check wifi.json: kerb provision --wifi FILE" in notes(node)
+    assert f"note link mqtt {SSID} refuses the password: check wifi.json: kerb links --wifi FILE" in notes(node)
     node.cut_power()
     put(node, files(address(node), MQTT))
     node.start()

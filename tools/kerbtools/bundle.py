@@ -46,7 +46,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.sampling": ("kerbnode.wake", "kerbnode.sampling"),
         "kerbnode.sealing": ("kerbwire.node_end",),
         "kerbnode.report": ("kerbnode.exchange", "kerbnode.link", "kerbnode.link.serial"),
-        "kerbnode.link.fallback": ("kerbnode.link.fallback",),
+        "kerbnode.link.fallback": ("kerbnode.link.fallback", "kerbnode.link.radios"),
         "kerbnode.channels": (),  # what two of the next share
         "kerbnode.encoding": ("kerbnode.encoding",),
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
@@ -65,6 +65,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.drivers": ("kerbnode.drivers",),
         "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
         "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.node_end"),
+        "kerbnode.link.uplink": ("kerbnode.link.uplink",),
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
         "kerbnode.saying": ("kerbnode.saying",),
         "kerbnode.gaps": ("kerbnode.gaps",),
@@ -106,6 +107,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
     },
     "lamp": {
         _LAMP: (_APP,),
+        "kerbnode.link.uplink": (_APP, _LAMP),
         "kerbnode.eventmsg": (_APP, _LAMP),
         "kerbnode.saying": (_APP, _LAMP),
         "kerbnode.gaps": (_APP, _LAMP),
@@ -121,7 +123,10 @@ OWN_DRIVERS = (DRIVERS + "sx126x",)  # but for those that one module imports by 
 ONLY_FITTED = ("lamp",)  # roles whose bundle has the drivers of what its board.toml wires, and no others
 ANY_PARTS = "emulated"  # but on the board that any part may be wired to
 # The same, by the names in /node/links.json: of a role that may have them, and of a board that has their radio.
-LINKS = {"bin": {"kerbnode.link.mqtt": "wifi", "kerbnode.link.ble": "ble", "kerbnode.link.lora": "lora"}}
+LINKS = {
+    "bin": {"kerbnode.link.mqtt": "wifi", "kerbnode.link.ble": "ble", "kerbnode.link.lora": "lora"},
+    "lamp": {"kerbnode.link.mqtt": "wifi", "kerbnode.link.lamplora": "lora"},
+}
 # What a role never comes to, though its modules import it: forms of reports that it writes in another way, and kinds of
 # message that it has no use for, which it then does not know, and skips.
 LEFT_OUT = {
@@ -150,8 +155,9 @@ CALLED = {
     "kerbnode.hal": ("watchdog_armed",),
     "kerbnode.identity": ("IdentityError", "epoch", "node", "read", "site"),
     "kerbnode.link.ble": ("opened",),
+    "kerbnode.link.lamplora": ("made",),
     "kerbnode.link.lora": ("opened",),
-    "kerbnode.link.mqtt": ("opened",),
+    "kerbnode.link.mqtt": ("made", "opened"),
     "kerbnode.lampsettings": ("ROWS",),
     "kerbnode.modem": ("test",),
     "kerbnode.selftest": ("main",),

@@ -66,7 +66,7 @@ class WLAN:
     if _RP2:
 
         def deinit(self):
-            self.active(False)
+            call(kerb_rpc.WIFI_ACTIVE, 2)
 
     def connect(self, ssid=None, key=None, *, bssid=None, security=-1):
         if not _RP2 and not self.active():

@@ -98,11 +98,16 @@ class Radio:
         self._exchange(b"\x0e\x00" + data)  # WriteBuffer (13.2.3)
         self._do(0x83, 0, 0, 0)  # SetTx: no timeout of its own (13.1.4)
 
-    def is_busy(self):
-        """Whether a LoRa packet of this spreading factor is on the air here (6.1.5)."""
+    def begin_check(self):
+        """Look whether a LoRa packet of this spreading factor is on the air here: `irqs` says CAD_DONE when it is over,
+        and CAD_DETECTED where there is one (6.1.5)."""
         self._switch(1)
         self._do(0x02, 255, 255)
         self._do(0xC5)  # SetCad
+
+    def is_busy(self):
+        """The same, at once."""
+        self.begin_check()
         symbols = (1 << _CAD[self._factor - 7][0]) + 2
         return self._await(MARGIN_MS + ((symbols * 1000) << self._factor) // BANDWIDTH_HZ) & CAD_DETECTED != 0
 

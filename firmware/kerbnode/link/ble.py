@@ -6,6 +6,7 @@ window_s: for so long it advertises before it gives up; 10 by default. kerbwire.
 the radio tells comes in `_event`, between two bytecodes; all waits are elsewhere.
 """
 
+from kerbnode.link import radios
 from kerbnode.link.tally import Tally
 from kerbwire import gatt
 from kerbwire.fragment import MIN_NOTIFICATION, Reader, split
@@ -33,7 +34,7 @@ def opened(hal, board, address, options, identity):
     import bluetooth
 
     link = Ble(bluetooth, hal, gatt.advertisement(identity.node, identity.site))
-    hal.radio_off = link.close
+    radios.switched_on(hal, "ble", link.close)
     try:
         link.start()
         if not link.wait(window_s * 1000):

@@ -2,8 +2,8 @@
 
 A link that failed is left alone for one exchange, then two, then four, up to MAX_REST: so a node neither waits for a
 dead link each time nor forgets it. It counts as failed where opening it raised OSError, and where a whole exchange on
-it stayed without the gateway's answer: what a stranger says is none. An answer makes it sound again. If all are at
-rest, the one whose rest is over soonest is tried.
+it stayed without the gateway's answer: what a stranger says is none. An answer makes it sound again, whatever else
+stayed out. If all are at rest, the one whose rest is over soonest is tried.
 
 What it has learnt lies in /node/links.cbor: [CRC of links.json, [failures in a row, exchanges of rest left], ...],
 written only when it changes: nothing is written while the first link works.
@@ -25,8 +25,8 @@ COUNTS = ("frames", "bytes", "retries", "lost", "airtime_ms", "rssi", "snr")  # 
 
 
 class Fallback:
-    """text: links.json. pace: whose level is not 0 after silence. A link for the node, which opens at the first
-    frame. Where none can be had each frame is lost, and counted, and nothing is waited for."""
+    """text: links.json. pace: kerbnode.pace.Pace, which counts what was heard and what was not. A link for the node,
+    which opens at the first frame. Where none can be had each frame is lost, and counted, and nothing is waited for."""
 
     def __init__(self, text, hal, board, identity, journal, folder, pace):
         self._hal = hal
@@ -40,6 +40,7 @@ class Fallback:
         self._states = self._load()
         self._link = None
         self._at = 0  # which of them is open, if one is
+        self._heard = self._unheard = 0  # of the pace, when it was opened
         self._tried = False
         self.tally = Tally()
 
@@ -70,10 +71,10 @@ class Fallback:
         link, self._link = self._link, None
         self._tried = False
         if link:
-            if self._pace.level:
-                self._failed(self._at)
-            else:
+            if self._pace.heard != self._heard:
                 self._note(self._at, 0)
+            elif self._pace.unheard != self._unheard:
+                self._failed(self._at)
             link.close()
             self._tell()
         self._save()
@@ -84,8 +85,8 @@ class Fallback:
             self._tried = True
             self._open()
 
-    def _open(self):
-        """The first that can be had of those that are not at rest."""
+    def _choose(self):
+        """Those that are not at rest, in their order. The others rest one exchange less from now on."""
         states = self._states
         due = [at for at in range(len(states)) if not states[at][1]]
         soonest = min([state[1] for state in states])
@@ -95,7 +96,11 @@ class Fallback:
                     due = [at]
                 else:
                     self._rest(at, states[at][1] - 1)
-        for at in due:
+        return due
+
+    def _open(self):
+        """The first that can be had."""
+        for at in self._choose():
             name = self._names[at]
             self._hal.feed()
             try:
@@ -106,6 +111,7 @@ class Fallback:
                 self._failed(at)
             else:
                 self._at = at
+                self._heard, self._unheard = self._pace.heard, self._pace.unheard
                 self.tally = self._link.tally
                 return
 
@@ -187,5 +193,5 @@ def told(error):
     if isinstance(error, ImportError):
         return "is not in this firmware: flash the board again: kerb flash"
     if isinstance(error, KeyError):
-        return "lacks %s: provision the node again: kerb provision" % error
+        return "lacks %s: bring it again: kerb links --port PORT --link ..." % error
     return str(error)

@@ -11,6 +11,7 @@ A frame without any answer is sent once more, as it is: its number is the same, 
 
 from kerbnode import flash
 from kerbnode.drivers import sx126x
+from kerbnode.link import radios
 from kerbnode.link.tally import Tally
 from kerbwire import frame as frames
 from kerbwire import lora
@@ -26,6 +27,7 @@ TRIES = 5  # at a channel that is busy
 MOST_WAIT_MS = 4000  # of one backoff
 REPEATS = 1
 ANSWER_MS = 1000  # until the gateway's answer begins, where its modem is at leisure
+MAX_FRAMES = 8  # of one that listens, that wait to be asked for
 MORE_MS = 2000  # the radio goes on listening behind a frame: what follows at once is not missed
 RESERVE_FRAMES = 4  # whose air time is reserved at once
 TYPICAL = 60  # bytes of a frame: a link without room for one cannot be had
@@ -33,10 +35,19 @@ TYPICAL = 60  # bytes of a frame: a link without room for one cannot be had
 
 def opened(hal, board, address, options, identity):
     """The link, or OSError: no radio, no such frequency, no air time left."""
+    link = started(Lora, hal, board, address, options, identity)
+    if getattr(hal, "uptime_s", _no_time)() > JUST_S:
+        link.rest_ms = hal.light_sleep_ms
+        link.spread_s = int(options.get("spread", SPREAD_S))
+    return link
+
+
+def started(kind, hal, board, address, options, identity):
+    """A link of this class, its radio on. OSError."""
     facts = board.get("lora")
     if not facts:
         raise OSError("this board has no LoRa radio: name another link")
-    spread = options.get("spread", str(SPREAD_S))
+    spread = options.get("spread", "0")
     if not spread.isdigit() or int(spread) > MOST_SPREAD_S:
         raise OSError("spread is a number of seconds up to %d" % MOST_SPREAD_S)
     try:
@@ -49,23 +60,20 @@ def opened(hal, board, address, options, identity):
     budget = lora.Budget(permille)
     now_s = getattr(hal, "uptime_s", _no_time)()
     budget.unpack(flash.load(options["folder"] + FILE), now_s)
-    air_ms = _air_ms(TYPICAL, settings.factor)
-    wait_s = budget.wait_s(air_ms, now_s)
-    if wait_s:
+    wait_s = budget.wait_s(packet_ms(TYPICAL, settings.factor), now_s)
+    if wait_s and not kind.listens:
         raise OSError("no air time left: the next frame may go in %d s" % wait_s)
     radio = sx126x.Radio(hal, facts)
     hal.feed()
-    hal.radio_off = radio.sleep
+    radios.switched_on(hal, "lora", radio.sleep)
     radio.start(settings.factor, settings.power_dbm)
-    made = Lora(hal, radio, settings, budget, options["folder"], identity.node)
-    if now_s > JUST_S:
-        made.rest_ms = hal.light_sleep_ms
-        made.spread_s = int(spread)
-    return made
+    return kind(hal, radio, settings, budget, options["folder"], identity.node)
 
 
 class Lora:
-    """noise: packets that were spoilt, or no frames. overheard: frames for others."""
+    """noise: packets that were spoilt, or no frames. overheard: frames for others. listens: also without air time."""
+
+    listens = False
 
     def __init__(self, hal, radio, settings, budget, folder, node):
         self._hal = hal
@@ -110,7 +118,7 @@ class Lora:
         hal = self._hal
         if self._reserved_ms:
             self._reserve(-self._reserved_ms)
-        hal.radio_off = None
+        radios.switched_off(hal, "lora")
         try:
             self._radio.sleep()
         except OSError:  # it does not answer: there is nothing that could be switched off
@@ -140,13 +148,14 @@ class Lora:
 
     def _answer_ms(self):
         """How long the start of an answer is waited for before the frame goes again."""
-        return ANSWER_MS + _air_ms(TYPICAL, self._settings.factor) // 2
+        return ANSWER_MS + packet_ms(TYPICAL, self._settings.factor) // 2
 
     def _hear(self, window_ms):
-        """The next frame for this node that begins within the window, or None."""
+        """The next frame for this node that begins within the window, or None. What is for others, or is none, makes
+        the window no longer: it ends with the packet that is on the air then."""
         hal, radio = self._hal, self._radio
         start = hal.ticks_ms()
-        longest_ms = window_ms + MORE_MS + _air_ms(sx126x.MAX_PACKET, self._settings.factor) + sx126x.MARGIN_MS
+        longest_ms = window_ms + MORE_MS + packet_ms(sx126x.MAX_PACKET, self._settings.factor) + sx126x.MARGIN_MS
         while True:
             if not self._listens:
                 left_ms = window_ms - hal.ticks_diff(hal.ticks_ms(), start)
@@ -160,9 +169,9 @@ class Lora:
                 self._listens = False
                 if irqs & sx126x.RX_DONE and not irqs & sx126x.CRC_ERROR:
                     found = radio.packet()
-                    radio.listen(MORE_MS)
-                    self._listens = True
                     if self._is_ours(found):
+                        radio.listen(MORE_MS)
+                        self._listens = True
                         self.tally.rssi, self.tally.snr = radio.rssi, radio.snr // 4
                         return found
                 elif irqs & (sx126x.CRC_ERROR | sx126x.HEADER_ERROR):
@@ -186,7 +195,7 @@ class Lora:
     def _transmit(self, frame):
         """Send a packet when the channel is free. False: no air time, or never free."""
         hal, radio = self._hal, self._radio
-        air_ms = _air_ms(len(frame), self._settings.factor)
+        air_ms = packet_ms(len(frame), self._settings.factor)
         if not self._has_room(air_ms):
             return False
         self._listens = False
@@ -239,7 +248,8 @@ class Lora:
             ms -= NAP_MS
 
 
-def _air_ms(size, factor):
+def packet_ms(size, factor):
+    """Time on the air of a frame of that size, rounded up."""
     return lora.air_us(size, factor) // 1000 + 1
 
 

@@ -6,7 +6,8 @@
 The broker is named by its numeric address: a name look-up of lwIP may hang for ever. No call waits longer than it is
 given, sockets never block, and what fails is taken up one step higher each time: the connection anew, the access point
 anew, the radio off and on; the deep sleep that ends a wake is the reset of the board. A wrong password is no reason to
-give up: access points say so of good ones too.
+give up: access points say so of good ones too. All of it goes on in `step`, which never waits: a lamp takes a step now
+and then (kerbnode.link.uplink), a bin's `open`, `send` and `receive` take one after the other until their time is over.
 
 The session persists at the broker. A PUBACK says only that the broker has a frame: a record leaves the outbox with the
 gateway's ack, and not before. A frame without its PUBACK is sent again when the connection is back.
@@ -19,6 +20,7 @@ import json
 import select
 
 from kerbnode import flash
+from kerbnode.link import radios
 from kerbnode.link.tally import Tally
 
 TYPE_CHECKING = False
@@ -32,10 +34,12 @@ TLS_MS = 15000  # of a handshake: an RP2040 computes for some seconds
 LAST_MS = 1000  # at the end, for the PUBACK of the last frame
 KEEPALIVE_S = 60
 POLL_MS = 10  # between two looks
+STEP_MS = 50  # the same, until it is ready, of who has something else to do
 REST_MS = 1000  # after a failure, doubled with each: an ESP32 that asks sooner does not join
 MAX_REST_MS = 60000
 MAX_PACKET = 512  # bytes of a packet: a frame, its topic and its head
 MAX_FRAMES = 8  # that wait to be asked for
+MAX_OUTPUT = 16  # packets that wait for a socket to take them: a frame, and an answer to each of those that wait
 
 OFF, JOINING, DIALLING, CONNECTING, SUBSCRIBING, READY = range(6)
 _WITHIN_MS = (0, JOIN_MS, ANSWER_MS, ANSWER_MS, ANSWER_MS, 0)  # each state; then it has failed
@@ -44,6 +48,16 @@ _IN_PROGRESS = (115, 119)  # EINPROGRESS of the ports: rp2 and esp32
 
 def opened(hal, board, address, options, identity):
     """The link, connected. OSError says what to check where that is not to be had."""
+    link = made(hal, board, address, options, identity)
+    if not link.open():
+        trouble = link.trouble
+        link.close()
+        raise OSError(trouble)
+    return link
+
+
+def made(hal, board, address, options, identity):
+    """The link, with its radio off. OSError where what it needs to know is not there."""
     import socket
 
     import network
@@ -53,11 +67,11 @@ def opened(hal, board, address, options, identity):
     host, _, port = host.partition(":")
     secure = "tls" in options
     if not host or host.strip("0123456789."):
-        raise OSError("the broker needs a numeric address: kerb provision --link mqtt://10.0.0.2/SITE")
+        raise OSError("the broker needs a numeric address: kerb links --link mqtt://10.0.0.2/SITE")
     facts = {"host": host, "port": int(port or (8883 if secure else 1883)), "site": site or identity.site}
     facts["ssid"], facts["password"] = _secrets(folder, "/wifi.json", "ssid")
     if not facts["ssid"]:
-        raise OSError("no network is known: kerb provision --wifi FILE")
+        raise OSError("no network is known: kerb links --wifi FILE")
     facts["user"], facts["secret"] = _secrets(folder, "/broker.json", "user")
     tls = None
     if secure:
@@ -65,14 +79,8 @@ def opened(hal, board, address, options, identity):
 
         tls = securing.wrapper(hal, folder, options.get("name", host))
     radio = network.WLAN(network.STA_IF)
-    # rp2: by this alone WL_ON of the CYW43 goes low, which else draws 6 to 17 mA (circuitpython#7047)
-    hal.radio_off = getattr(radio, "deinit", lambda: radio.active(False))
-    link = Mqtt(facts, identity.node, hal, network, radio, socket, tls)
-    if not link.open():
-        trouble = link.trouble
-        link.close()
-        raise OSError(trouble)
-    return link
+    radios.switched_on(hal, "wifi", lambda: radio.active(False))
+    return Mqtt(facts, identity.node, hal, network, radio, socket, tls)
 
 
 class Mqtt:
@@ -96,10 +104,15 @@ class Mqtt:
         self._raw: "Any" = None  # what a TLS socket wraps
         self._poll: "Any" = None
         self._input = b""
-        self._frames = []
+        self._output = []  # packets, whole but for the first: TLS wants to be given the same bytes again
+        self._stuck = 0  # since when the socket takes nothing, if something waits
+        self._came = False  # something, with the last step
+        self.frames = []
         self._number = 0
         self._unacked = None  # the frame that the broker has not acknowledged yet, of number _number
         self._rest_ms = 0
+        self.most_rest_ms = MAX_REST_MS
+        self.steady = True  # a step may take as long as it wants
         self._since = self._heard = self._asked = self._sent = hal.ticks_ms()
         self.state = OFF
         self.noise = 0  # packets that were none, or no frame for this node
@@ -109,9 +122,9 @@ class Mqtt:
 
     def open(self):
         """Join, connect and subscribe; False where that takes too long: `trouble` says why."""
-        return self._wait(READY, READY_MS + (TLS_MS if self._tls else 0))
+        return self._wait(READY, self.ready_ms)
 
-    def send(self, frame):
+    def send(self, frame, within_ms=READY_MS):
         """Hand a frame to the broker; it is lost, and counted, where none is reached in time."""
         self.tally.sent(frame)
         if self._unacked is not None:  # whoever sends again has given that one up
@@ -119,7 +132,7 @@ class Mqtt:
             self._unacked = None
             if self.state == READY and self._hal.ticks_diff(self._hal.ticks_ms(), self._sent) > ANSWER_MS // 2:
                 self._fail("the broker acknowledges nothing")
-        if not self._wait(READY, READY_MS):
+        if not self._wait(READY, within_ms):
             self.tally.lost += 1
             return
         self._number = self._number % 65535 + 1
@@ -131,27 +144,78 @@ class Mqtt:
 
     def receive(self, timeout_ms):
         """The next frame, or None when timeout_ms are over. 0: one look, which also keeps the connection."""
-        if not self._frames:
+        if not self.frames:
             self._wait(None, timeout_ms)
-        return self._frames.pop(0) if self._frames else None
+        return self.frames.pop(0) if self.frames else None
 
     def close(self):
         """Before a deep sleep: the broker need not wonder, and the radio draws nothing."""
         hal = self._hal
         begin = hal.ticks_ms()
         while self.state == READY and self._unacked is not None and hal.ticks_diff(hal.ticks_ms(), begin) < LAST_MS:
-            self._wait(READY, 0)
+            self.step()
             hal.sleep_ms(POLL_MS)
+        self.end()
+
+    def end(self):
+        """As `close`, at once: what is under way is lost."""
         if self._unacked is not None:
             self.tally.lost += 1
+            self._unacked = None
         try:
             if self.state == READY:
                 self._write(b"\xe0")
         except OSError:  # it is gone already
             pass
         self._drop()
-        self._radio.active(False)
+        try:
+            self._radio.active(False)
+        except OSError:  # one that never started
+            pass
         self.state = OFF
+
+    # For who takes the steps himself.
+
+    @property
+    def ready_ms(self):
+        """Time until a frame can leave, at most, where all is well."""
+        return READY_MS + (TLS_MS if self._tls else 0)
+
+    @property
+    def is_ready(self):
+        return self.state == READY
+
+    @property
+    def stream(self):
+        """What becomes readable when something has come; None: nothing does."""
+        return self._socket if self.state > DIALLING else None
+
+    def step(self):
+        """Do what is due, without waiting."""
+        try:
+            self._advance()
+        except OSError as error:
+            self._fail("%s (%s)" % (_FAILED[self.state], error))
+        except ValueError as error:  # of a certificate
+            self._fail("the broker's certificate is refused: %s" % str(error).strip())
+
+    holds = False  # what was said waits for nothing here
+
+    def next_ms(self):
+        """When a step is due even if nothing comes."""
+        hal, now = self._hal, self._hal.ticks_ms()
+        if self._came:
+            return 0
+        if self.state == OFF:
+            return max(STEP_MS, self._rest_ms - hal.ticks_diff(now, self._since))
+        if self.state != READY:
+            return STEP_MS
+        if self._output:
+            return POLL_MS
+        left_ms = 500 * KEEPALIVE_S - hal.ticks_diff(now, self._asked)
+        if self._unacked is not None:
+            left_ms = min(left_ms, ANSWER_MS - hal.ticks_diff(now, self._sent))
+        return max(0, left_ms) + 1
 
     def _publish(self, kind):
         self._sent = self._hal.ticks_ms()
@@ -162,13 +226,8 @@ class Mqtt:
         hal = self._hal
         begin = hal.ticks_ms()
         while True:
-            try:
-                self._advance()
-            except OSError as error:
-                self._fail("%s (%s)" % (_FAILED[self.state], error))
-            except ValueError as error:  # of a certificate
-                self._fail("the broker's certificate is refused: %s" % str(error).strip())
-            if self._frames if state is None else self.state == state:
+            self.step()
+            if self.frames if state is None else self.state == state:
                 return True
             left_ms = limit_ms - hal.ticks_diff(hal.ticks_ms(), begin)
             if left_ms <= 0:
@@ -180,6 +239,9 @@ class Mqtt:
         """One step, without waiting. OSError where the connection is lost."""
         hal, state = self._hal, self.state
         now = hal.ticks_ms()
+        self._came = False
+        if not self.steady and (state == OFF or (self._tls and state in (DIALLING, CONNECTING))):
+            return  # a radio that starts is given its program, and a handshake is much to compute
         age_ms = hal.ticks_diff(now, self._since)
         if state == OFF:
             if age_ms >= self._rest_ms:
@@ -196,7 +258,10 @@ class Mqtt:
             if self._poll.poll(0):
                 self._greet()
         else:
-            self._read()
+            if self._output:
+                self._flush()
+            if not (self._output and state == CONNECTING):  # else TLS is not through with its handshake
+                self._read()
             if self.state == READY:
                 self._watch(now)
 
@@ -220,7 +285,7 @@ class Mqtt:
             return
         network, status, ssid = self._network, self._radio.status(), self._facts["ssid"]
         if status == network.STAT_WRONG_PASSWORD:
-            self._fail("%s refuses the password: check wifi.json: kerb provision --wifi FILE" % ssid)
+            self._fail("%s refuses the password: check wifi.json: kerb links --wifi FILE" % ssid)
         elif status == network.STAT_NO_AP_FOUND:
             self._fail("no access point %s is heard: check its name, and the signal here" % ssid)
 
@@ -250,6 +315,7 @@ class Mqtt:
         data = self._socket.read(MAX_PACKET)
         if data == b"":
             raise OSError("it closed the connection")
+        self._came = bool(data)
         self._input += data or b""
         while len(self._input) >= 2:
             length, at = self._input[1], 2
@@ -269,8 +335,8 @@ class Mqtt:
     def _take(self, kind, packet):
         if kind & 0xF0 == 0x30:
             start = len(self._down) + (2 if kind & 6 else 0)
-            if packet[: len(self._down)] == self._down and len(packet) > start and len(self._frames) < MAX_FRAMES:
-                self._frames.append(packet[start:])
+            if packet[: len(self._down)] == self._down and len(packet) > start and len(self.frames) < MAX_FRAMES:
+                self.frames.append(packet[start:])
             else:
                 self.noise += 1
             at = 2 + int.from_bytes(packet[:2], "big")
@@ -308,20 +374,32 @@ class Mqtt:
             self._publish(b"\x3a")
 
     def _write(self, kind, *parts):
-        """One packet. Where it cannot all be handed over in time the connection is lost."""
-        hal = self._hal
+        """One packet: it goes when the socket takes it."""
         body = b"".join(parts)
         length = len(body)
-        data = kind + (bytes((length,)) if length < 128 else bytes((length & 0x7F | 0x80, length >> 7))) + body
-        begin = self._asked = hal.ticks_ms()
-        limit_ms = TLS_MS if self._tls and self.state == CONNECTING else ANSWER_MS
-        while data:
-            data = data[self._socket.write(data) or 0 :]
-            if data:
-                if hal.ticks_diff(hal.ticks_ms(), begin) > limit_ms:
+        head = kind + (bytes((length,)) if length < 128 else bytes((length & 0x7F | 0x80, length >> 7)))
+        self._asked = self._hal.ticks_ms()
+        if not self._output:
+            self._stuck = self._asked
+        elif len(self._output) >= MAX_OUTPUT:
+            raise OSError("it takes nothing")
+        self._output.append(head + body)
+        self._flush()
+
+    def _flush(self):
+        """Hand over what the socket takes. OSError where it has taken nothing for too long."""
+        hal = self._hal
+        while self._output:
+            sent = self._socket.write(self._output[0]) or 0
+            if not sent:
+                limit_ms = TLS_MS if self._tls and self.state == CONNECTING else ANSWER_MS
+                if hal.ticks_diff(hal.ticks_ms(), self._stuck) > limit_ms:
                     raise OSError("it takes nothing")
-                hal.feed()
-                hal.sleep_ms(POLL_MS)
+                return
+            self._stuck = hal.ticks_ms()
+            self._output[0] = self._output[0][sent:]
+            if not self._output[0]:
+                self._output.pop(0)
 
     def _fail(self, trouble):
         """Give up what there is, and begin anew after a rest, each time one step higher."""
@@ -337,7 +415,7 @@ class Mqtt:
                 self._radio.disconnect()
         except OSError:  # a radio that never started
             pass
-        rest_ms = min(REST_MS << min(self.failures - 1, 6), MAX_REST_MS)
+        rest_ms = min(REST_MS << min(self.failures - 1, 10), self.most_rest_ms)
         self._rest_ms = rest_ms // 2 + self._hal.random(1)[0] * rest_ms // 510
         self._go(OFF)
 
@@ -350,9 +428,10 @@ class Mqtt:
                     pass
         self._socket = self._raw = self._poll = None
         self._input = b""
+        self._output = []
 
 
-_REFUSED = "the broker refuses the node's user or password: check broker.json: kerb provision --broker FILE"
+_REFUSED = "the broker refuses the node's user or password: check broker.json: kerb links --broker FILE"
 _FAILED = (
     "the radio does not start: reset the board",
     "the access point does not let the node in: check password and signal",

@@ -14,7 +14,7 @@ from kerbtools.boards.table import Table
 PORTS = ("esp32", "rp2")
 SLEEP_MODELS = ("deepsleep", "lightsleep+reset")
 ENDINGS = ("deepsleep", "software", "watchdog")  # what retained memory or a clock may survive
-CURRENTS = ("active", "lightsleep", "deepsleep", "off", "radio_rx", "radio_tx")
+CURRENTS = ("active", "lightsleep", "deepsleep", "off", "radio_idle", "radio_rx", "radio_tx")
 RADIOS = ("wifi", "ble")
 MODEM = "modem"  # the role of a board that is a gateway's radio: it has no sensors
 

@@ -19,7 +19,8 @@ class Energy:
     """Charge in microampere-hours by cause, and time in seconds by state of the chip.
 
     Causes: "active", "lightsleep", "deepsleep", "off"; "part:SLOT" and "standby:SLOT" of each part; "radio_rx" while
-    Wi-Fi is on and "radio_tx" while it sends, both above "active". These follow from virtual time alone.
+    Wi-Fi or Bluetooth is on, "radio_tx" while it sends and "radio_idle" while its chip has power and does neither, in
+    sleep too: all above the chip's own. These follow from virtual time alone.
     `computing_uah` is an estimate: computing takes no virtual time, so it is the CPU time that the interpreter took on
     this host, times CPU_FACTOR, at the active current. It varies from run to run, and is part of no cause.
     """

@@ -29,8 +29,10 @@ CALL_US = 20  # what a call takes of virtual time: about what a method call take
 _RADIO_BITS_PER_US = 6  # net rate at which a frame is sent, taken for all; each frame is at least _FRAME_US on the air
 _FRAME_US = 200
 _TIMER, _PIN, _BLE = 1, 2, 3  # kinds of an event, and the first two of what can be polled: UART, socket
+SOCKET = 2  # a kind of what can be polled: a TCP connection
 CONSOLE = 3  # a kind of what can be polled: the USB console
 _TIMER_WAKES = 4  # machine.TIMER_WAKE
+_DEINIT = 2  # of WIFI_ACTIVE: the shim's WLAN.deinit
 MAX_SAMPLES = 128  # that the queue of a PIO state machine holds: eight words of 16
 
 Reply = tuple[int, int, bytes]  # a, b, payload
@@ -83,6 +85,7 @@ class Hardware:
         self.station = Station(air, "wifi" in facts.radio)
         self.ble = BleRadio(air, seed)
         self._has_ble = "ble" in facts.radio
+        self._radio_powered = False  # rp2: its chip has a supply of its own, which only WLAN.deinit and a reset cut
         self.sockets = Sockets(self.station)
         self.clock_offset_us = 0  # of the board's own clock to the world's
         self._facts = facts
@@ -103,12 +106,15 @@ class Hardware:
         self.sockets.close_all()
         self.ble.power(False)
         if ending == "vm":
+            self._book_radio(now_us)
             self.pins.forget()
             return
         self._wake_reason = self._reason_to_wake(now_us) if ending == "deepsleep" else (0, 0)
         self.started_us = now_us
         self.ledger.enter("active", now_us)
         self.station.reset()
+        self._radio_powered = False
+        self._book_radio(now_us)
         self.pins.reset(now_us)
         for pin in self.wired.pwm:
             self._pwm_off(pin, now_us)
@@ -126,7 +132,8 @@ class Hardware:
         self.sockets.close_all()
         self.station.reset()
         self.ble.power(False)
-        self.ledger.stop("radio", now_us)
+        if not self._radio_powered:
+            self.ledger.stop("radio", now_us)
         if kind in ("deepsleep", "power", "brownout"):
             if kind != "deepsleep" and self.wired.lora is not None:
                 self.wired.lora.lose_power(now_us)
@@ -412,28 +419,36 @@ class Hardware:
     # Wi-Fi and sockets.
 
     def _ble(self, call: Call, now_us: int) -> Reply:
-        if call.a == ble_radio.ACTIVE and call.b >= 0:
-            if not self._has_ble:
-                raise OSError(errno.ENODEV, "no Bluetooth on this board")
-            if call.b:
-                self.ledger.run("radio", "radio_rx", now_us)
-            elif not self.station.is_on:
-                self.ledger.stop("radio", now_us)
+        if call.a == ble_radio.ACTIVE and call.b >= 0 and not self._has_ble:
+            raise OSError(errno.ENODEV, "no Bluetooth on this board")
         if call.a == ble_radio.NOTIFY:
             self.ledger.book("radio_tx", _FRAME_US + len(call.payload) * 8)  # 1 Mbit/s
-        return self.ble.answer(call.a, call.b, call.payload)
+        answer = self.ble.answer(call.a, call.b, call.payload)
+        if call.a == ble_radio.ACTIVE and call.b >= 0:
+            self._book_radio(now_us)
+        return answer
 
     def _wifi_active(self, call: Call, now_us: int) -> Reply:
         if not self.station.has_radio:
             raise OSError(errno.ENODEV, "no Wi-Fi on this board")
         if call.a >= 0:
-            self.station.power(bool(call.a))
-            if call.a:
-                self.ledger.run("radio", "radio_rx", now_us)
-            else:
+            self.station.power(call.a == 1)
+            if call.a != 1:
                 self.sockets.close_all()
-                self.ledger.stop("radio", now_us)
+            if call.a == _DEINIT:
+                self.ble.power(False)
+                self._radio_powered = False
+            self._book_radio(now_us)
         return int(self.station.is_on), 0, b""
+
+    def _book_radio(self, now_us: int) -> None:
+        """What the radio draws from now on; while it is on and not in use, what its chip does, if it has its own."""
+        active = self.station.is_on or self.ble.is_on
+        self._radio_powered = self._facts.port == "rp2" and (active or self._radio_powered)
+        if active or self._radio_powered:
+            self.ledger.run("radio", "radio_rx" if active else "radio_idle", now_us)
+        else:
+            self.ledger.stop("radio", now_us)
 
     def _wifi_connect(self, call: Call, now_us: int) -> Reply:
         ssid, _, key = call.payload.partition(b"\0")
