@@ -17,6 +17,7 @@ def operations(node, hal, board, journal, folder):
 
     def sample():
         node.take(False, True)
+        node.let_go_of_sampling()
         exchange.reports(1)
         return controls.APPLIED, node.counters.next_index - 1
 

@@ -12,14 +12,31 @@ from random import Random
 
 import paho.mqtt.client as paho
 import pytest
-from mqtt_field import BROKER, BROKER_NAME, CONFIG, DAY, HOUR, SITE, SSID, WIFI_PASSWORD, Field, files, lossy, put
+from mqtt_field import (
+    BROKER,
+    BROKER_NAME,
+    CONFIG,
+    DAY,
+    HOUR,
+    ROUTER,
+    SITE,
+    SSID,
+    WIFI_PASSWORD,
+    Field,
+    files,
+    lossy,
+    put,
+    wait_for,
+)
 from paho.mqtt.enums import CallbackAPIVersion
 
+from kerbgate import config, control
+from kerbtools import send
 from kerbtools.emulator import Board, Identity
 from kerbtools.provision.links import Access
 
 MQTT = f"mqtt://{BROKER}/{SITE}"
-IDENTITIES = {node: Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node in range(1, 10)}
+IDENTITIES = {node: Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node in range(1, 14)}
 FORGED = 200
 
 
@@ -53,6 +70,32 @@ def notes(board: Board) -> str:
 
 def address(board: Board) -> int:
     return next(number for number, identity in IDENTITIES.items() if board.name.endswith(f"-{identity.node}"))
+
+
+def test_a_command_waits_for_a_node_that_sleeps_and_its_result_comes_back(field: Field, node: Board) -> None:
+    path = field.gateway.config
+    state = config.load(path).gateway.state
+
+    def counts() -> dict[str, int]:
+        (row,) = control.ask(state, "commands", limit=10)["commands"]
+        return {name: count for name, count in row["counts"].items() if count}
+
+    node.start()
+    field.world.advance(5 * HOUR)
+    sent, seen = node.lines, field.taken(address(node))
+    assert send.main(["sample", "--node", str(address(node)), "--valid", "1d", "--config", str(path)]) == 0
+    assert not counts().get("applied")
+    field.world.advance(HOUR / 2)
+    assert not counts().get("applied") and not [line for line in new_lines(node, sent) if line.startswith("obeyed")]
+    field.world.advance(5 * HOUR)
+    wait_for(lambda: counts() == {"applied": 1}, f"the result came back: {counts()}")
+    obeyed = [line for line in new_lines(node, sent) if line.startswith("obeyed")]
+    assert len(obeyed) == 1 and len(field.taken(address(node)) - seen) > 5
+    field.settle(address(node))
+
+
+def new_lines(board: Board, since: int) -> list[str]:
+    return list(board.console)[since - board.lines :] if board.lines > since else []
 
 
 @pytest.mark.soak
@@ -102,7 +145,7 @@ def test_an_expired_certificate(field: Field, node: Board, tmp_path: Path) -> No
     access = Access(
         None, (SSID, WIFI_PASSWORD), {}, tmp_path / "ca", str(tmp_path / "crt"), str(tmp_path / "key")
     )  # fmt: skip
-    put(node, files(number, f"mqtts://{BROKER}/{SITE}?name={BROKER_NAME}", access=access))
+    put(node, files(number, f"mqtts://{BROKER_NAME}/{SITE}", access=access))
     world.air.add_host(BROKER, broker.tls_port)
     broker.stop()
     broker.certify(days=-2)
@@ -120,6 +163,37 @@ def test_an_expired_certificate(field: Field, node: Board, tmp_path: Path) -> No
         field.settle(address(node))
     finally:
         world.air.add_host(BROKER, broker.port)
+
+
+def test_a_name_server_that_is_dead_or_lies_and_a_broker_that_moves(field: Field, node: Board) -> None:
+    names, world, number = field.names, field.world, address(node)
+    put(node, files(number, f"mqtt://{BROKER_NAME}/{SITE}"))
+    names.mute = True
+    node.start()
+    world.advance(HOUR / 2)
+    assert (
+        f"note link mqtt the broker's address is not to be had (name server {ROUTER} does not answer: check"
+        in notes(node)
+    )
+    names.mute = False
+    assert len(field.settle(number)) >= 6
+    asked = len(names.asked)
+    known = names.records.pop(BROKER_NAME)  # nobody knows it any more
+    assert len(field.settle(number)) >= 12 and len(names.asked) > asked
+    names.mute = True
+    assert len(field.settle(number)) >= 18
+    elsewhere = "10.0.0.3"
+    world.air.hosts.pop(BROKER)
+    world.air.add_host(elsewhere, field.broker.port)
+    try:
+        world.advance(HOUR * 8)
+        assert f"check its address, and that it runs; name server {ROUTER} does not answer" in notes(node)
+        names.mute = False
+        names.records[BROKER_NAME] = [f"{BROKER_NAME}. 300 IN A {elsewhere}"]
+        assert len(field.settle(number)) >= 30
+    finally:
+        world.air.add_host(BROKER, field.broker.port)
+        names.records[BROKER_NAME] = known
 
 
 @pytest.mark.soak
