@@ -28,10 +28,11 @@ def test_the_reference_of_the_settings_is_what_the_program_prints() -> None:
 
 def test_inlets_are_what_the_page_says() -> None:
     urls = re.findall(r"^\| `(\w+:[^`]+)` \|", TEXT, re.M)
-    assert [url.split(":")[0] for url in urls] == ["serial", "mqtt", "mqtts", "lns", "ble", "udp", "lora"]
+    assert [url.split(":")[0] for url in urls] == ["serial", "mqtt", "mqtts", "lns", "ble", "udp", "lora", "replay"]
     found = [open_inlet(url) for url in urls]
     names = ["serial:/dev/ttyACM0", "mqtt:host:1883/site", "mqtt:host:8883/site"]
     names += ["lns:host:1883/APPLICATION", "ble:hci0", "udp:0.0.0.0:5690", "lora:/dev/ttyACM0"]
+    names += ["replay:/srv/bench/street.kcap"]
     assert [inlet.name for inlet in found] == names
     with pytest.raises(InletError) as failed:
         open_inlet("carrier:x")

@@ -107,11 +107,41 @@ def test_a_modem_is_told_its_channel_and_its_frames_come_with_their_signal(tmp_p
         assert (way.signal.rssi_dbm, way.signal.snr_db, way.signal.airtime_ms) == (-121, -7.5, 1478)
         assert way.send(b"\x20answer") and inlet.counters.sent == 1
         await soon(lambda: other.frames == [b"\x20answer"], "the answer")
-        other.say(fine(spoilt=4), b"\xf7nothing that is known")
+        other.say(fine(spoilt=4), b"\xf7nothing that is known")  # at the opening it had spoilt none
         await soon(lambda: inlet.counters.noise == 5, "what was spoilt and what was strange")
         assert inlet.counters.last_error is None and inlet.counters.frames == 2
 
     with_inlet(tmp_path, fine(), work, "?mhz=868.3&sf=11&power=20")
+
+
+def test_noise_is_counted_once(tmp_path: Path) -> None:
+    """The modem counts since its own start, the inlet since its own: whoever opens the port again adds nothing."""
+
+    async def main() -> None:
+        port, desk = Port(tmp_path), Desk()
+        other = Modem(port, fine(spoilt=40))
+        inlet = open_inlet(f"lora:{port.path}")
+        task = asyncio.create_task(inlet.run(desk))
+        await soon(lambda: inlet.counters.connected, "the modem")
+        other.say(fine(spoilt=43), FRAME)
+        await soon(lambda: len(desk.taken) == 1, "what it said")
+        assert inlet.counters.noise == 3
+        other.stop()
+        port.unplug()
+        await soon(lambda: not inlet.counters.connected, "the loss")
+        port.plug()
+        other = Modem(port, fine(spoilt=50))
+        await soon(lambda: inlet.counters.connected, "the modem again")
+        other.say(fine(spoilt=52), fine(spoilt=1), FRAME)  # it starts anew meanwhile, without the port noticing
+        await soon(lambda: len(desk.taken) == 2, "what it said")
+        assert inlet.counters.noise == 3 + 2 + 1
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        other.stop()
+        port.unplug()
+
+    asyncio.run(main())
 
 
 def test_what_the_modem_could_not_send_is_told(tmp_path: Path) -> None:

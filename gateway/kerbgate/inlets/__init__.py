@@ -6,6 +6,7 @@ mqtt://host:1883/site              nodes on Wi-Fi or a cellular network, through
 lns:mqtt://host/APP?server=...     LoRaWAN nodes, through the network server that a council already runs
 udp:0.0.0.0:5690                   cellular nodes behind a private network, a frame a datagram
 lora:/dev/ttyACM0?sf=9             nodes on a LoRa channel, through a radio modem
+replay:street.kcap                 what a capture holds, once more, on a bench
 """
 
 from kerbgate.errors import InletError
@@ -13,6 +14,7 @@ from kerbgate.inlets import lns
 from kerbgate.inlets.base import Counters, Inlet, LinkUrl, Route, Take, parse_url
 from kerbgate.inlets.lora import LoraInlet
 from kerbgate.inlets.mqtt import MqttInlet
+from kerbgate.inlets.replay import ReplayInlet
 from kerbgate.inlets.serial import SerialInlet
 from kerbgate.inlets.udp import UdpInlet
 
@@ -37,6 +39,7 @@ _SCHEMES = {
     "lns": lns.from_url,
     "udp": UdpInlet.from_url,
     "lora": LoraInlet.from_url,
+    "replay": ReplayInlet.from_url,
 }
 
 

@@ -9,6 +9,7 @@ each minute, and the answer says how it fares. The port is opened again for ever
 
 import asyncio
 import time
+from collections.abc import Iterable
 
 from kerbgate.errors import InletError
 from kerbgate.inlets.base import LinkUrl, Signal, Take
@@ -66,6 +67,10 @@ class LoraInlet(PortInlet):
             return False
         self.counters.sent += 1
         return True
+
+    def broadcast(self, frame: bytes, _nodes: Iterable[int]) -> bool:
+        """One packet is heard by every node that listens."""
+        return self.send(frame)
 
     async def watch(self, lost: Lost) -> None:
         """Ask the modem, now and every minute, until the port is lost."""
@@ -158,11 +163,12 @@ class _ModemLine(PortLine):
         super().__init__(inlet, intake, lost)
         self._modem = inlet
         self._strange = 0  # messages that are none
+        self._spoilt = 0  # packets since the port was opened
+        self._told: int | None = None  # what the modem has counted since it started, as it said last
         self._heard: modem.Heard | None = None
 
     def noise(self) -> int:
-        state = self._modem.state
-        return self.reader.noise + self._strange + (state.spoilt if state is not None else 0)
+        return self.reader.noise + self._strange + self._spoilt
 
     def take(self, frame: bytes) -> None:
         if not modem.is_frame(frame):
@@ -175,6 +181,12 @@ class _ModemLine(PortLine):
         self._modem.counters.frames += 1
         self._intake.take(frame, _Way(self._modem, signal))
 
+    def _count(self, spoilt: int) -> None:
+        """What was spoilt before the port was opened is not this opening's; a modem that started anew counts from 0."""
+        if self._told is not None:
+            self._spoilt += spoilt - self._told if spoilt >= self._told else spoilt
+        self._told = spoilt
+
     def _note(self, data: bytes) -> None:
         found = modem.parse(data)
         if isinstance(found, modem.Heard):
@@ -182,6 +194,7 @@ class _ModemLine(PortLine):
         elif isinstance(found, modem.Done):
             self._modem.done(found)
         elif isinstance(found, modem.State):
+            self._count(found.spoilt)
             self._modem.heard_state(found)
         else:
             self._strange += 1

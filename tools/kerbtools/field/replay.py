@@ -4,7 +4,8 @@ kerb replay street.kcap --to serial:/dev/pts/4 --speed 10
 kerb replay street.kcap --to udp:127.0.0.1:5690
 kerb replay street.kcap --to mqtt://127.0.0.1:1883/harbour
 
-A gateway that heard these frames before refuses them as replays or knows them as duplicates: that is how it should be.
+A gateway without any link plays the same file by its inlet replay:FILE. One that heard these frames before refuses them
+as replays or knows them as duplicates: that is how it should be.
 """
 
 import argparse
