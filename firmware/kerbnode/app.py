@@ -105,14 +105,14 @@ def run(board_hal, board, journal, folder=FOLDER):
 def _short(board_hal, board, journal, state, folder):
     """(ms to sleep or None, the sample if it took one, settings if they are known): what does not take a long wake.
     Nothing that it has loaded is held here, so that a long wake can let go of it."""
-    if state is None or state.flags & retained.CHECK:
+    if state is None:
         return None, None, None
     from kerbnode import brief, heat
 
     settings = brief.settings(folder)
     if not settings:
         return None, None, None
-    if not state.flags & retained.SAMPLE:
+    if not state.flags & (retained.SAMPLE | retained.CHECK):
         return heat.cycle(board_hal, board, state, settings), None, settings
     from kerbnode import wake
 

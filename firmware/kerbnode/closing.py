@@ -3,9 +3,9 @@
 from kerbnode import brief, heat, retained
 from kerbnode.clock import next_due_ms, next_wake_s, sleep_ms
 from kerbnode.events import FAST
+from kerbnode.heat import MAX_CHECKS
 
 DAY_S = 86400
-MAX_CHECKS = 3  # in a row; then the next sample decides
 SAFE_SLEEP_S = 3600
 
 
@@ -26,7 +26,7 @@ def plan(node, folder, safe):
 
 def sleep(node, hal, board, before, sampled_ms, safe):
     """Write the retained memory; return ms to sleep. before: the State that this wake began with. sampled_ms: when it
-    took a sample, or None. A sleep longer than the port's longest is made of hops."""
+    took a record, or None. A sleep longer than the port's longest is made of hops."""
     clock, pace, judge, settings = node.clock, node.pace, node.judge, node.settings
     now_ms, uptime_ms = clock.local_ms(), clock.uptime_ms()
     check_ms = None

@@ -9,6 +9,8 @@ from kerbnode.clock import next_due_ms, next_wake_s, sleep_ms
 from kerbnode.events import FAST, FIRE, Judge
 from kerbnode.retained import EVENT, HELLO
 
+MAX_CHECKS = 3  # in a row; then the next sample decides
+
 
 def cycle(hal, board, state, settings):
     """From wake to sleep; returns ms to sleep with the state retained, or None: this is a wake to act in."""
@@ -46,7 +48,8 @@ def sleep_on(hal, board, state, start_ms, heat_s, due_ms, check_ms=None):
     state.uptime_s += (awake_ms + span_ms) // 1000
     state.utc_s = wake_s if state.utc_s else 0
     span_ms = sleep_ms(span_ms, state.ppm)
-    hal.wake_on(wake_pins(board))
+    if state.checks < MAX_CHECKS:  # a knock a minute is no reason to wake for each
+        hal.wake_on(wake_pins(board))
     hal.keep_retained(state.pack(), span_ms)
     return span_ms
 

@@ -105,13 +105,14 @@ class Node:
             self._journal.note("safe mode: no samples, after", failures, "failed starts")
             self._report()
         else:
-            sampled_ms = self.clock.uptime_ms()
+            is_record = state.flags & retained.SAMPLE
+            if is_record:  # a look in between does not take the place of the next one
+                sampled_ms = sample.uptime_ms if sample else self.clock.uptime_ms()
             if sample:
-                sampled_ms = sample.uptime_ms
-                self._have(sample, True)
+                self._have(sample, is_record)
             else:
                 self._hal.feed()
-                self.take(is_boot, state.flags & retained.SAMPLE)
+                self.take(is_boot, is_record)
                 self._hal.feed()
             self._report()
         if self._exchange:

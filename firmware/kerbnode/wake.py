@@ -1,4 +1,5 @@
-"""A wake that only samples: most samples of a day are nothing but one more record. It loads no more than that takes.
+"""A wake that only samples: most samples of a day are nothing but one more record, and most that look again at what
+was seen, in between, are not even that. It loads no more than that takes.
 
 It needs the plan that the last long wake has left (kerbnode.brief); where that says no more, where something happened,
 and where it is time to speak, kerbnode.node takes over with the sample.
@@ -9,9 +10,9 @@ from kerbnode.chunks import SEGMENT_RECORDS, chunk, place, scan, shown
 from kerbnode.clock import next_due_ms
 from kerbnode.events import FAST, SIZE, Judge
 from kerbnode.hal import CAUSES, DEEP_SLEEP
-from kerbnode.heat import sleep_on
+from kerbnode.heat import MAX_CHECKS, sleep_on
 from kerbnode.pace import UNANSWERED_BEFORE_HELLO, URGENT_LEVEL
-from kerbnode.retained import EVENT, HELLO
+from kerbnode.retained import EVENT, HELLO, SAMPLE
 
 DAY_MS = 86400000
 _SLOW = FAST - SIZE  # where the judge's state begins, seen from the end of a chunk, whose last item it is
@@ -20,6 +21,7 @@ _HEAD = bytes([0x40 - _SLOW])
 
 def cycle(hal, board, journal, state, settings, folder):
     """(ms to sleep with the state retained, None), or (None, the Sample or None) where a long wake is due."""
+    is_record = state.flags & SAMPLE
     plan = brief.plan(folder)
     if not plan or not plan.fits(state) or (state.flags & EVENT and state.level < URGENT_LEVEL):
         return None, None
@@ -50,27 +52,34 @@ def cycle(hal, board, journal, state, settings, folder):
     if state.utc_s:
         now_s = (now_s + 30) // 60 * 60
     hal.feed()
-    sample = brief.Sample(now_s, judge, take(hal, board, journal, judge, settings, local_ms, now_s, False, True))
+    sample = brief.Sample(now_s, judge, take(hal, board, journal, judge, settings, local_ms, now_s, False, is_record))
     hal.feed()
     sample.uptime_ms = state.uptime_s * 1000 + begun_ms
     if sample.events or judge.days_left is not None:
         return None, sample
-    flash.append(path, chunk([now_s, 0 if state.utc_s else plan.boot_count, sample.values, judge.pack()[FAST:]]))
-    sample.is_kept = True
-    journal.line("taken", life, index, now_s)
-    state.index_left -= 1
+    waits = state.wait_intervals
+    if is_record:
+        flash.append(path, chunk([now_s, 0 if state.utc_s else plan.boot_count, sample.values, judge.pack()[FAST:]]))
+        sample.is_kept = True
+        journal.line("taken", life, index, now_s)
+        state.index_left -= 1
+        index += 1
+        waits -= waits > 0
     state.heat = judge.pack()[:FAST]
-    if state.wait_intervals <= 1 and _has_to_speak(plan, state, settings, judge, index + 1, now_s):
+    if not waits and _has_to_speak(plan, state, settings, judge, index, now_s):
         return None, sample
+    state.wait_intervals = waits
     day = (start_ms + begun_ms) // DAY_MS & 0xFF
     if day != state.day:
         state.day, state.spent = day, 0
-    state.wait_intervals -= state.wait_intervals > 0
     check_ms = None
-    if judge.hurry:
+    if is_record:
+        state.checks = 0
+    if judge.hurry and state.checks < MAX_CHECKS:
         check_ms = local_ms() + min(settings["check_s"], judge.heat_s or DAY_MS) * 1000
-    state.checks = 0 if check_ms is None else 1
-    due_ms = next_due_ms(local_ms(), settings["interval_s"] * 1000, start_ms + begun_ms)
+    if check_ms is not None or not is_record:
+        state.checks = min(state.checks + 1, MAX_CHECKS)
+    due_ms = next_due_ms(local_ms(), settings["interval_s"] * 1000, start_ms + begun_ms if is_record else None)
     return sleep_on(hal, board, state, start_ms, judge.heat_s, due_ms, check_ms), None
 
 

@@ -7,7 +7,8 @@ from case_app import Board
 from case_node import Asking, warm
 from rig import BOARD, PICO, UTC, read, write
 
-from kerbnode import brief
+from kerbnode import brief, heat, retained
+from kerbwire.events import EMPTIED
 
 # Millimetres hour by hour: rising, full, emptied, jumps that no second sample confirms, nothing, wild.
 LEVELS = [1000, 960, 910, 850, 700, 500, 300, 260, 255, 1180, 1170, 600, 1165, 1160, 0, 0, 1150, 400, 900, 1100, 1100]
@@ -117,3 +118,81 @@ def test_a_rise_that_reaches_full_within_the_forecast_is_due():
     assert not brief.rises(settings, 92, 40, 3600) and not brief.rises(settings, None, 40, 3600)
     assert not brief.rises(settings, 50, -1, 3600) and not brief.rises(settings, 50, 40, 0)
     assert not brief.rises(settings, 50, 40, 5 - brief.NONE)
+
+
+def bin_after(name, hours, facts=BOARD):
+    board = Board(facts, Asking(), name, '{"heat_s": 0}')
+    for _ in range(hours):
+        board.start()
+    return board
+
+
+def contents(board):
+    return {name: read(board.folder + "/" + name) for name in ("brief", "plan", "counters.0", "counters.1")}
+
+
+def test_a_wake_that_looks_again_and_finds_nothing_is_short_and_writes_nothing():
+    for facts in (BOARD, PICO):
+        board = bin_after(facts["port"], 4, facts)
+        board.machine.range_mm = 300
+        board.start()
+        assert board.said("taken") and board.machine.slept_ms <= 300000
+        os.remove(board.folder + "/identity.cbor")  # without it a long wake ends at the REPL
+        board.machine.range_mm = 800
+        files = contents(board)
+        board.start()
+        assert board.machine.slept_ms > 300000 and board.said("boot") and len(board.lines) == 1
+        assert contents(board) == files
+        board.start()
+        assert board.said("taken")[0][3] == str(UTC + 5 * 3600)
+
+
+def test_what_it_finds_is_kept_and_told_by_a_long_wake():
+    board = bin_after("emptied", 4)
+    board.machine.range_mm = 1180
+    board.start()
+    taken = board.said("taken")[0]
+    board.start()
+    event = board.said("event")[0]
+    assert not board.said("taken") and int(event[2]) == int(taken[2]) + 1
+    assert [event.code for event in board.gateway.events] == [EMPTIED] and board.gateway.trouble == []
+
+
+def test_a_look_before_the_hour_does_not_take_the_place_of_its_record():
+    for forget in (lambda board: None, forget_plan):
+        board = bin_after("short" if forget is not forget_plan else "long", 3)
+        board.time.rtc_s -= 600  # a pin woke it ten minutes before the hour
+        board.true_ms -= 600000
+        forget(board)
+        board.start()
+        assert board.said("boot") and not board.said("taken") and board.machine.slept_ms <= 600000
+        board.start()
+        assert board.said("taken")[0][3] == str(UTC + 3 * 3600)
+
+
+class Sleeping:
+    """As much of a board as a sleep needs."""
+
+    pins = None
+
+    def ticks_ms(self):
+        return 500
+
+    def sleep_span_ms(self, ms):
+        return ms
+
+    def wake_on(self, pins):
+        self.pins = pins
+
+    def keep_retained(self, data, span_ms):
+        assert span_ms > 0
+
+
+def test_a_pin_that_has_woken_it_three_times_is_left_alone_until_the_next_sample():
+    facts = {"sensors": {"tilt": {"wake_pin": 4}, "temperature": {}}}
+    for checks, pins in ((heat.MAX_CHECKS - 1, [4]), (heat.MAX_CHECKS, None)):
+        state = retained.State()
+        state.checks, state.utc_s = checks, UTC
+        board = Sleeping()
+        heat.sleep_on(board, facts, state, UTC * 1000, 120, UTC * 1000 + 3600000)
+        assert board.pins == pins
