@@ -445,8 +445,8 @@ class Certificates:
         self._key = key
         self.authority = folder / "authority.pem"
         self.authority.write_bytes(self._authority.public_bytes(serialization.Encoding.PEM))
-        self.server = self._issue("server", "localhost")
-        self.client = self._issue("client", "kerb")
+        self.server = self.issue("server", "localhost")
+        self.client = self.issue("client", "kerb")
 
     def _builder(self, subject: x509.Name, issuer: x509.Name, key: Any) -> x509.CertificateBuilder:
         now = datetime.datetime.now(datetime.UTC)
@@ -460,7 +460,7 @@ class Certificates:
             .not_valid_after(now + datetime.timedelta(days=1))
         )
 
-    def _issue(self, file: str, common: str) -> tuple[Path, Path]:
+    def issue(self, file: str, common: str) -> tuple[Path, Path]:
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
         names = x509.SubjectAlternativeName(

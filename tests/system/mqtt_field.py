@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
+from name_server import NameServer
 
 from kerbtools.demo.broker import Relay, find_mosquitto, free_port
 from kerbtools.demo.council import Council
@@ -25,6 +26,7 @@ from kerbtools.emulator import Board, Identity, World
 from kerbtools.provision.links import Access
 
 SITE = "quay"
+ROUTER = "192.168.4.1"  # which names itself as the name server of the emulated Wi-Fi
 SSID, WIFI_PASSWORD = "street", "lanterns and lamps"
 BROKER, BROKER_NAME = "10.0.0.2", "broker.example"
 HOUR = 3600
@@ -62,7 +64,7 @@ class Mosquitto:
         subprocess.run(["mosquitto_passwd", "-U", str(folder / "users")], check=True, timeout=60)
         for path in folder.iterdir():
             path.chmod(0o644)
-        common = f"allow_anonymous false\nacl_file {folder}/acl\n"
+        common = f"allow_anonymous false\nacl_file {folder}/acl\nuse_username_as_clientid true\n"
         (folder / "mosquitto.conf").write_text(
             f"per_listener_settings true\npersistence true\npersistence_location {folder}/\nmax_queued_messages 0\n"
             f"listener {self.port} 127.0.0.1\n{common}password_file {folder}/users\n"
@@ -152,6 +154,9 @@ class Field:
         self.broker = Mosquitto(folder / "broker")
         self.point = self.world.air.add_access_point(SSID, WIFI_PASSWORD)
         self.world.air.add_host(BROKER, self.broker.port)
+        self.names = NameServer()
+        self.names.records[BROKER_NAME] = [f"{BROKER_NAME}. 300 IN A {BROKER}"]
+        self.world.air.add_host(ROUTER, self.names.port)
         credentials = folder / "gateway.credentials"
         credentials.write_text(f"gateway:{password_of('gateway')}")
         credentials.chmod(0o600)
@@ -205,7 +210,7 @@ class Field:
 
     def stop(self) -> None:
         with ExitStack() as ends:
-            for end in (self.broker.stop, self.council.stop, self.world.stop):
+            for end in (self.broker.stop, self.council.stop, self.world.stop, self.names.close):
                 ends.callback(end)
             if self.gateway is not None:
                 ends.callback(self.gateway.stop)
