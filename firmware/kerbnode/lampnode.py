@@ -6,6 +6,7 @@ What has to survive lies on flash before it counts, and flash is written while t
 import gc
 
 from kerbnode import config, flash, hal, identity, lampfaults, lampsettings
+from kerbnode import link as links
 from kerbnode import street as streets
 from kerbnode.calendar import read as read_calendar
 from kerbnode.changes import Changes
@@ -35,7 +36,8 @@ GOOD_MS = 300000
 SETTLE_MS = 5000  # after a ramp the meter's reading is that of the new level
 DARK_MW, LIT_MW = 3000, 5000  # a driver in standby with its DALI supply takes less; one that shines takes more
 STEADY_STEP_MS = 200
-STEADY_WAIT_MS = 10000  # a ramp is over by then, but on a street that never rests
+STEADY_WAIT_MS = 10000  # most ramps are over by then
+HELD_MS = 61000  # and the longest, but on a street that never rests: what flash is to get waits no longer
 ORDER_WAIT_MS = 1000  # a ramp up is over by then; else an order's flash makes it falter
 SOON_S = 5  # a reset that concerns this lamp alone: its hello comes at once
 JUST_MS = 30000
@@ -68,7 +70,8 @@ class LampNode:
         self.register = Register(folder + "/lamp", self.parts, self.lamp, self.faults)
         self.loop = Loop(board_hal, self.clock, self.parts, self.lamp, self.changes, settings["look_s"])
         uart = board_hal.uart(board["link"], LINK_BUFFER)
-        self.loop.listen(board_hal.bell(uart))
+        bell = board_hal.bell(uart)
+        self.loop.listen(bell)
         self.counters = Counters(folder, settings["seq_block"], settings["index_block"])
         self.outbox = LampOutbox(
             folder + "/outbox", settings["outbox_segments"], self.counters.declare_gap, self.loop.breathe
@@ -77,8 +80,10 @@ class LampNode:
             self.clock, self.counters, self.outbox, self.changes, self.register, journal, self.loop.breathe
         )
         self.pace = Pace()
-        self.link = Shared(
-            uart, self.loop, self.identity.node, board_hal.random, board["link"]["baud"], self._hear_group
+        node, baud = self.identity.node, board["link"]["baud"]
+        line = Shared(uart, self.loop, node, board_hal.random, baud, self._hear_group)
+        self.link = links.of_lamp(
+            board_hal, board, self.identity, journal, folder, self.pace, self.loop, self.clock, bell, line
         )
         self._street = None
         self.talk: "Any" = None  # kerbnode.talk, once there was something to say
@@ -90,6 +95,7 @@ class LampNode:
         self._try_ms = 0  # nothing is said before
         self._report_ms = 0
         self._quarter_ms = 0
+        self._taken_ms = 0  # when the record of a quarter of an hour was taken that is not on flash yet
         self._is_good = False
         self._measured = None
         self._cause = hal.POWER_ON
@@ -113,6 +119,8 @@ class LampNode:
                 self.evidence.tell([(SAFE_MODE, CRITICAL, 0, {})])
         else:
             self._join_street()
+        self._wait_steady()
+        self.link.begin()
         loop.link = self.link
         spread_s = self.settings["spread_s"] if self._cause == hal.POWER_ON else SOON_S
         self._try_ms = self.clock.uptime_ms() + self._random(spread_s * 1000)
@@ -124,7 +132,10 @@ class LampNode:
             if safe and self.clock.uptime_ms() > SAFE_MS:
                 break
         self._keep()
+        if self.register.is_unkept:
+            self.evidence.keep_quarter()
         self._save()
+        self.link.close()
         if not safe:
             self._note_good()  # whoever asks for a restart has been answered
         self._journal.save(self._folder, self._when())
@@ -138,11 +149,18 @@ class LampNode:
                 self.talk.attend()
             else:
                 self.link.receive(0)  # nothing is obeyed before the hello
+        if self.link.came_back:
+            self.link.came_back = False
+            if self.pace.level:  # as after a power cut: the others have it back, too
+                self._try_ms = min(self._try_ms, now_ms + self._random(1000 * self.settings["spread_s"]))
+        if self.link.is_stuck and not self.lamp.ramp.level:  # nobody misses its light
+            self._journal.note("no link for a day: a reset")
+            self._restarts = True
+        if now_ms >= self._quarter_ms and not safe:
+            self._take_quarter()
         self._keep_all()
         if self._saves and self.loop.is_steady:
             self._save()
-        if now_ms >= self._quarter_ms and not safe:
-            self._take_quarter()
         if now_ms >= self._try_ms:
             self._speak(now_ms)
         if now_ms >= GOOD_MS and not safe:
@@ -154,6 +172,7 @@ class LampNode:
 
     def _save(self):
         self.outbox.save()
+        self.link.save()
         self._saves = False
 
     def _note_good(self):
@@ -168,6 +187,29 @@ class LampNode:
         report_due = now_ms >= self._report_ms
         if not (wants_hello or self._event_waits or report_due):
             return
+        wait_ms = self.link.reach()
+        if wait_ms:
+            self._try_ms = now_ms + wait_ms
+            return
+        if wait_ms is None:
+            self.pace.silent()
+            answered = False
+        else:
+            answered = self._converse(wants_hello, report_due)
+            self.link.done()
+        if self._slots.trial:
+            if answered:
+                self._slots.prove()
+            elif self.pace.level >= config.TRIAL_SILENCES:
+                self._roll_back()
+                self._restarts = True
+        self._saves = True
+        if self._wait_steady():
+            self._save()
+        self._try_ms = self.clock.uptime_ms() + 1000 * self.pace.wait_s(self._hal.random)
+
+    def _converse(self, wants_hello, report_due):
+        """An exchange. False: an answer stayed out."""
         exchange = self._open_exchange()
         exchange.waited()
         answered = True
@@ -182,23 +224,13 @@ class LampNode:
         if answered and self._event_waits:
             answered = exchange.events()
             self._event_waits = self.outbox.next_event() is not None
-        if answered and report_due:
-            self._move_quarters()
+        if answered and report_due and self._move_quarters():
             answered = exchange.reports(1)
             if answered and not self.outbox.next_run(1):
                 self._report_ms = self._next_report_ms()
                 self._event_waits = self.outbox.next_event() is not None  # one that was to be sent again is no report's
         exchange.orders()
-        if self._slots.trial:
-            if answered:
-                self._slots.prove()
-            elif self.pace.level >= config.TRIAL_SILENCES:
-                self._roll_back()
-                self._restarts = True
-        self._saves = True
-        if self._wait_steady():
-            self._save()
-        self._try_ms = self.clock.uptime_ms() + 1000 * self.pace.wait_s(self._hal.random)
+        return answered
 
     def _wants_hello(self):
         return self._hello_due or self.counters.gaps or not self.counters.confirmed or self.pace.needs_hello()
@@ -206,7 +238,7 @@ class LampNode:
     def _next_ms(self, safe):
         """When the program has something to do by itself."""
         soonest = SAFE_MS + 1 if safe else self._quarter_ms
-        if self.evidence.waits:
+        if self.evidence.waits or self.register.is_unkept:
             soonest = min(soonest, self.clock.uptime_ms() + 1000)
         if self._event_waits or self._wants_hello():
             soonest = min(soonest, self._try_ms)
@@ -246,9 +278,13 @@ class LampNode:
         return max(0, counters.boot_count - 1 - (good if isinstance(good, int) else 0))
 
     def _keep_all(self):
-        """Put level changes and events on flash, and what the faults have counted, if the light is steady."""
-        if self.loop.is_steady:
+        """Put level changes, events and records on flash, and what the faults have counted, if the light is steady."""
+        is_steady = self.loop.is_steady
+        if is_steady:
             self._keep()
+        if self.register.is_unkept and (is_steady or self.clock.uptime_ms() - self._taken_ms >= HELD_MS):
+            self.evidence.keep_quarter()
+        if is_steady:
             if self.faults.dirty:  # after the events that tell of it: rather told twice than never
                 self.register.keep()
             self.register.keep_burnt()
@@ -261,24 +297,27 @@ class LampNode:
             self._try_ms = max(self._try_ms, self.clock.uptime_ms() + self._random(spread_ms))
 
     def _take_quarter(self):
-        self._wait_steady()
         self.evidence.take_quarter()
+        self._taken_ms = self.clock.uptime_ms()
         self._quarter_ms = self._next_quarter_ms()
 
     def _move_quarters(self):
+        """False: the light is not steady, or a frame goes first."""
         if self.register.waiting:
-            self._wait_steady()
+            if not self._wait_steady() and self.clock.uptime_ms() < self._report_ms + HELD_MS:
+                return False
             self.evidence.move_quarters()
+        return True
 
     def _wait_steady(self, most_ms=STEADY_WAIT_MS):
-        """Until the light is steady: a write stalls the loop for as long as the flash takes to erase. False: it is not,
-        and a frame for this node has come, which may be an emergency."""
+        """Until the light is steady: a write stalls the loop for as long as the flash takes to erase. False: it is not;
+        or a frame for this node has come meanwhile, which may be an emergency."""
         end_ms = self.clock.uptime_ms() + most_ms
         while not self.loop.is_steady and self.clock.uptime_ms() < end_ms:
             if self.link.waiting:
                 return False
             self.loop.rest(STEADY_STEP_MS)
-        return True
+        return self.loop.is_steady
 
     # What the loop tells.
 
@@ -403,7 +442,7 @@ class LampNode:
     def record(self):
         """Take a record now and report it. Returns its number."""
         self._take_quarter()
-        self._move_quarters()
+        self.evidence.move_quarters()
         index = self.counters.next_index - 1
         self.talk.reports(1)
         return index

@@ -47,6 +47,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.sealing": ("kerbwire.node_end",),
         "kerbnode.report": ("kerbnode.exchange", "kerbnode.link", "kerbnode.link.serial"),
         "kerbnode.link.fallback": ("kerbnode.link.fallback", "kerbnode.link.radios"),
+        "kerbnode.link.lookup": ("kerbnode.link.lookup",),
         "kerbnode.channels": (),  # what two of the next share
         "kerbnode.encoding": ("kerbnode.encoding",),
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
@@ -66,6 +67,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
         "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.node_end"),
         "kerbnode.link.uplink": ("kerbnode.link.uplink",),
+        "kerbnode.link.lookup": ("kerbnode.link.lookup",),
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
         "kerbnode.saying": ("kerbnode.saying",),
         "kerbnode.gaps": ("kerbnode.gaps",),
@@ -94,6 +96,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
         _SEALING: (_APP, _CHUNKS, _NODE),
         _REPORT: (_APP, _CHUNKS, _NODE, _SEALING),
         "kerbnode.link.fallback": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT),
+        "kerbnode.link.lookup": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT, "kerbnode.link.fallback"),
         "kerbnode.encoding": (_APP, _CHUNKS, _NODE, _CHANNELS),
         "kerbnode.eventmsg": (_APP, _CHUNKS, _NODE, _SEALING, _CHANNELS),
         "kerbnode.saying": (_APP, _CHUNKS, _NODE, _SEALING),
@@ -108,6 +111,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
     "lamp": {
         _LAMP: (_APP,),
         "kerbnode.link.uplink": (_APP, _LAMP),
+        "kerbnode.link.lookup": (_APP, _LAMP, "kerbnode.link.uplink"),
         "kerbnode.eventmsg": (_APP, _LAMP),
         "kerbnode.saying": (_APP, _LAMP),
         "kerbnode.gaps": (_APP, _LAMP),

@@ -1,4 +1,4 @@
-"""`socket` of an emulated board: TCP over its Wi-Fi, which reaches the host's own machine and nothing else."""
+"""`socket` of an emulated board: TCP and UDP over its Wi-Fi, which reaches the host's own machine and nothing else."""
 
 import io
 
@@ -32,10 +32,13 @@ def getaddrinfo(host, port, af=0, type=0, proto=0, flags=0):
 
 class socket(io.IOBase):
     def __init__(self, af=AF_INET, type=SOCK_STREAM, proto=0):
-        if af != AF_INET or type != SOCK_STREAM:
-            raise OSError(_EOPNOTSUPP)  # UDP and servers are not emulated
-        self._number = call(kerb_rpc.SOCKET_OPEN)[0]
+        if af != AF_INET or type not in (SOCK_STREAM, SOCK_DGRAM):
+            raise OSError(_EOPNOTSUPP)  # servers are not emulated
+        self._number = call(kerb_rpc.SOCKET_OPEN, 1 if type == SOCK_DGRAM else 0)[0]
         self._timeout_us = -1
+
+    def bind(self, address):
+        call(kerb_rpc.SOCKET_BIND, self._number, address[1])
 
     def connect(self, address):
         host, port = address[:2]

@@ -22,6 +22,16 @@ FILE = "/links.json"
 SERIAL = b'["serial:"]'
 
 
+def of_lamp(hal, board, identity, journal, folder, pace, loop, clock, bell, line):
+    """The link of a lamp: its street's line (kerbnode.link.shared) where links.json names no other."""
+    text = flash.read(folder + FILE)
+    if text and text.strip() != SERIAL:
+        from kerbnode.link.uplink import Uplink
+
+        return Uplink(text, hal, board, identity, journal, folder, pace, loop, clock, bell, line)
+    return line
+
+
 def opened(hal, board, identity, journal, folder, pace):
     """The link of a node: the UART of board.json where links.json names no other. pace: of its exchanges."""
     text = flash.read(folder + FILE)

@@ -90,6 +90,9 @@ def _pin(clock: Clock, radio: Sx126x, facts: dict[str, int]) -> type:
                 radio.reset_pin.drive(level, now_us)
             return None
 
+        def irq(self, handler: Callable[[], None] | None, trigger: int) -> None:
+            """DIO1 is looked at."""
+
     return Pin
 
 

@@ -261,7 +261,8 @@ class Hardware:
             Op.WIFI_STATUS: lambda call, now_us: (self.station.state(now_us), self.station.rssi(), b""),
             Op.WIFI_SCAN: self._wifi_scan,
             Op.NET_RESOLVE: self._resolve,
-            Op.SOCKET_OPEN: lambda call, now_us: (self.sockets.open(), 0, b""),
+            Op.SOCKET_OPEN: lambda call, now_us: (self.sockets.open(is_datagram=bool(call.a)), 0, b""),
+            Op.SOCKET_BIND: self._socket_bind,
             Op.SOCKET_CONNECT: self._socket_connect,
             Op.SOCKET_SEND: self._socket_send,
             Op.SOCKET_RECEIVE: lambda call, now_us: (0, 0, self.sockets.receive(call.a, max(1, call.b), now_us)),
@@ -310,6 +311,7 @@ class Hardware:
             for chip_select, part in devices:
                 if chip_select == pin:
                     part.select(self.pins.is_low(pin), now_us)
+                    self.pins.refresh()  # a radio that was told something has other news of DIO1 from now on
 
     def _pin_irq(self, call: Call, now_us: int) -> Reply:
         self.pins.watch(call.a, call.b, now_us)
@@ -472,6 +474,10 @@ class Hardware:
         if found is None:
             raise OSError(errno.ENOENT, f"no host {name}")
         return 0, 0, found.encode()
+
+    def _socket_bind(self, call: Call, now_us: int) -> Reply:
+        self.sockets.bind(call.a, call.b)
+        return 0, 0, b""
 
     def _socket_connect(self, call: Call, now_us: int) -> Reply:
         host, _, port = call.payload.decode(errors="replace").rpartition(":")

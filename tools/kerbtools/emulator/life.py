@@ -17,7 +17,7 @@ from kerbtools.emulator import ble_radio, interpreter
 from kerbtools.emulator.console import Console
 from kerbtools.emulator.energy import cpu_seconds
 from kerbtools.emulator.flash import BrownedOut, PowerFailed
-from kerbtools.emulator.hardware import CALL_US, CONSOLE, Hardware
+from kerbtools.emulator.hardware import CALL_US, CONSOLE, SOCKET, Hardware
 from kerbtools.emulator.rpc import EVENTS_DUE, MAX_SPENT_US, Call, Op
 from kerbtools.emulator.world import FOREVER, Actor, Interrupted, World
 
@@ -27,6 +27,10 @@ HOLD_LIMIT_S = 30.0
 HOLD_AFTER_BYTES_S = 0.02
 _POLL_STEP_US = 5_000  # between two looks at sockets and UARTs that something waits for
 _LINK_STEP_US = 1_000_000  # at the link alone, while no answer is due
+# Of MQTT 3.1.1: what keeps a connection is answered at once, and nobody else says anything to it; what a node publishes
+# the broker acknowledges, and then the gateway answers, when its disk has it.
+_PING, _PUBLISH, _PUBACK_SIZE = b"\xc0\x00", (b"\x32", b"\x3a"), 4
+HOLD_AFTER_PUBACK_S = 0.3
 _POLLED = 3  # bytes for each thing that is waited for: its kind, its number, flags
 _LOOK_S = 0.1  # how often a board that makes no call is looked at
 _LOOK_AT_REPL_S = 0.002  # where it may have come to wait for input
@@ -78,6 +82,8 @@ class Life:
         self._process: interpreter.Process | None = None
         self._watchdog_us = 0  # its timeout; 0: not started
         self._bites_us = FOREVER  # when it would reset the chip
+        self._after_bytes_s = 0.0
+        self._wanted = -1  # bytes that sockets have received when all that was expected is there
         self._sent_at: float | None = None  # real time of the last frame whose answer may come; None: no hold
         self._heard_at: float | None = None
         self._heard = self._hardware.heard()
@@ -245,10 +251,14 @@ class Life:
                     error = problem.errno or 5
                 if (
                     call.op == Op.SOCKET_SEND
-                    or (call.op == Op.UART_WRITE and call.a == self._hardware.link_uart)
+                    or (
+                        call.op == Op.UART_WRITE
+                        and call.a == self._hardware.link_uart
+                        and self._hardware.link.has_peer()
+                    )
                     or (call.op == Op.BLE and call.a in (ble_radio.ADVERTISE, ble_radio.NOTIFY))
                 ):
-                    self._expect_answer()
+                    self._expect_answer(call.payload if call.op == Op.SOCKET_SEND else b"")
         return a, b, payload, error
 
     def _deepsleep(self, until_us: int) -> Ending:
@@ -315,6 +325,10 @@ class Life:
         link = self._hardware.link
         only_link = asked[:2] == bytes((1, self._hardware.link_uart)) and len(asked) == _POLLED
         kinds = set(asked[::_POLLED])
+        with_sockets = kinds >= {SOCKET} and all(
+            kind == SOCKET or (kind, number) == (1, self._hardware.link_uart)
+            for kind, number in zip(asked[::_POLLED], asked[1::_POLLED], strict=True)
+        )  # they and the link: who writes to them nudges
         if CONSOLE in kinds:
             heed = self._heed_input(heed)
 
@@ -335,8 +349,16 @@ class Life:
             if kinds == {CONSOLE}:  # input ends the wait
                 self._sleep(until_us, heed)
                 continue
+            if with_sockets:
+                self._hardware.sockets.watch(lambda: self._world.nudge(self._actor))
+                most_us = until_us if link.next_us() is not None or not link.has_peer() else now_us + _LINK_STEP_US
+                self._sleep(min(until_us, most_us), lambda now_us: self._heed_sockets(asked, arrives_us, now_us))
+                continue
             step_us = _LINK_STEP_US if only_link and self._sent_at is None else _POLL_STEP_US
             self._sleep(min(until_us, now_us + step_us), heed)
+
+    def _heed_sockets(self, asked: bytes, heed: Callable[[int], int], now_us: int) -> int:
+        return now_us if any(self._hardware.ready(asked, now_us)) else heed(now_us)
 
     def _heed_input(self, heed: Callable[[int], int]) -> Callable[[int], int]:
         return lambda now_us: now_us if self._console.has_unread() else heed(now_us)
@@ -353,8 +375,15 @@ class Life:
 
     # The hold: real time passes while a real gateway may answer.
 
-    def _expect_answer(self) -> None:
+    def _expect_answer(self, said: bytes) -> None:
+        """said: to a socket."""
         if self._hardware.has_peer():
+            if said != _PING:
+                self._after_bytes_s = HOLD_AFTER_BYTES_S
+            elif self._sent_at is None:
+                self._after_bytes_s = 0
+            if said[:1] in _PUBLISH:  # the broker's answer is not yet the gateway's
+                self._wanted = self._hardware.sockets.received + _PUBACK_SIZE
             self._sent_at = time.monotonic()
             self._heard_at = None
             self._heard = self._hardware.heard()
@@ -362,6 +391,7 @@ class Life:
 
     def _release(self) -> None:
         self._sent_at = None
+        self._wanted = -1
         self._world.release(self._actor)
 
     def _hold_left_s(self) -> float:
@@ -372,7 +402,9 @@ class Life:
             self._heard = heard
             self._heard_at = time.monotonic()
         if self._heard_at is not None:
-            return max(0.0, self._heard_at + HOLD_AFTER_BYTES_S - time.monotonic())
+            is_all = self._hardware.sockets.received > self._wanted
+            after_s = self._after_bytes_s if is_all else HOLD_AFTER_PUBACK_S
+            return max(0.0, self._heard_at + after_s - time.monotonic())
         return max(0.0, self._sent_at + HOLD_LIMIT_S - time.monotonic())
 
     def _wait(self, until_us: int, heed: Callable[[int], int]) -> None:

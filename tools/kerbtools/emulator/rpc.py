@@ -71,7 +71,7 @@ class Op(IntEnum):
     WIFI_STATUS = 56  # -> a: state (radio.State), b: rssi in dBm
     WIFI_SCAN = 57  # -> payload: access points, one a line: ssid, bssid in hex, channel, rssi, security, tab-separated
     NET_RESOLVE = 58  # payload: host -> payload: its address
-    SOCKET_OPEN = 59  # -> a: number
+    SOCKET_OPEN = 59  # a: 1: UDP -> a: number
     SOCKET_CONNECT = 60  # a: socket, payload: address:port
     SOCKET_SEND = 61  # a: socket, payload -> a: bytes taken
     SOCKET_RECEIVE = 62  # a: socket, b: at most so many bytes -> payload; empty: the peer has closed
@@ -81,6 +81,7 @@ class Op(IntEnum):
     LINE_HEAR = (
         66  # a: pin of a DALI receiver, b: nanoseconds a sample -> payload: its levels from an answer's start on
     )
+    SOCKET_BIND = 67  # a: socket, b: port
     BLE = 80  # a: a sub-operation of ble_radio, b: its number, payload: its data -> a, payload
 
 
