@@ -13,7 +13,7 @@ from provision_harness import Kerb, shows
 from kerbgate.registry import Asset, Registry, inventory
 from kerbtools.emulator import Board
 from kerbtools.provision import cli, registry_cli
-from kerbtools.provision.commission import CONFIG, COUNTERS, IDENTITY
+from kerbtools.provision.found import CONFIG, COUNTERS, IDENTITY
 from kerbwire import cbor
 
 QUICK = ("--no-selftest", "--site", "harbour")
@@ -83,7 +83,14 @@ def test_a_second_time_it_is_the_same_node_with_a_new_secret_and_a_new_life(
     assert set(board.list_files()) >= set(COUNTERS) and any("/node/outbox/" in path for path in board.list_files())
     lines = board.lines
     power_on(board)
-    status, _, err = kerb(cli.provision, "--port", board.usb_path, *QUICK, "--set", "echoes=9")
+    words = ("--port", board.usb_path, *QUICK, "--set", "echoes=9")
+    status, _, err = kerb(cli.provision, *words)
+    assert status == 1 and "holds 1 record " in err and "kerb links" in err and "--discard-records" in err
+    assert life_of(board, after=lines) == life  # the same node: it was left running
+    lines = board.lines
+    board.cut_power()
+    power_on(board)
+    status, _, err = kerb(cli.provision, *words, "--discard-records")
     assert status == 0, err
     assert life_of(board, after=lines) != life
     second = identity_of(board)
@@ -184,7 +191,7 @@ def test_rekey_gives_each_board_a_new_secret_and_names_who_waits(
     life_of(board)
     before = identity_of(board)
     power_on(board)
-    words = ("--site", "harbour", "--port", board.usb_path, "--quarantine")
+    words = ("--site", "harbour", "--port", board.usb_path, "--quarantine", "--discard-records")
     status, out, err = kerb(cli.rekey, *words)
     assert status == 0, err
     assert "1 nodes wait" in out and re.search(r"^40 +quarantined", out, re.M)

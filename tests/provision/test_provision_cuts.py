@@ -1,4 +1,6 @@
-"""The power fails at every single flash write of a provisioning: the board starts each time, and a second run mends it."""
+"""The power fails at a flash write of a provisioning, at each one in turn (`make soak`; at every second one without it):
+the board starts each time, and a second run mends it.
+"""
 
 from typing import Any
 
@@ -8,7 +10,8 @@ from kerbgate.registry import Registry, states
 from kerbtools.device import Device, DeviceError
 from kerbtools.emulator import Board
 from kerbtools.emulator.flash import Tear
-from kerbtools.provision.commission import CONFIG, COUNTERS, IDENTITY, commission, look, prepare
+from kerbtools.provision.commission import commission, prepare
+from kerbtools.provision.found import CONFIG, COUNTERS, IDENTITY, look
 from kerbtools.provision.order import Order, order_again
 from kerbwire import cbor
 
@@ -28,7 +31,7 @@ def provision(
             device.timeout_s = ANSWER_S
             board.cut_power(at_write=at_write, tear=tear)
         try:
-            commission(device, registry, prepare(device.port, found, registry, order))
+            commission(device, registry, prepare(device.port, found, registry, order, discards=True))
         except DeviceError:
             assert at_write is not None
             board.wait_off()
@@ -79,12 +82,12 @@ def sweep(board: Board, registry: Registry, tear: Tear, writes: range | None = N
         live(board)
         assert agree(board, registry) != old and not registry.card(1).unfinished
         assert board.read_file(CONFIG) == b'{"echoes": 9}'
-    return len(writes or ())
+    raise AssertionError("it never got through")
 
 
 @pytest.mark.timeout(300)
-def test_every_write(emulated_board: Any, registry: Registry) -> None:
-    assert FEWEST_WRITES <= sweep(emulated_board("pico_w"), registry, "garbage") < 100
+def test_every_second_write(emulated_board: Any, registry: Registry) -> None:
+    assert FEWEST_WRITES <= sweep(emulated_board("pico_w"), registry, "garbage", range(1, 200, 2)) < 100
 
 
 @pytest.mark.soak

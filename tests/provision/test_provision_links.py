@@ -7,8 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from provision_harness import Kerb
 
+from kerbnode.link import lora as node_lora
 from kerbtools.device import cli as device_cli
 from kerbtools.emulator import Board
 from kerbtools.provision import cli, links
@@ -112,9 +115,11 @@ def test_what_is_missing_is_told_before_the_board_is_touched(
 @pytest.mark.parametrize(
     ("text", "cause"),
     [
-        ("mqtt://broker.example/harbour", "address"),
+        ("mqtt://broker..example/harbour", "names no broker"),
+        ("mqtt://-broker.example/harbour", "names no broker"),
+        ("mqtt:///harbour", "address"),
         ("mqtt://10.0.0.2:99999/harbour", "port"),
-        ("mqtt://10.0.0.300/harbour", "IPv4"),
+        ("mqtt://10.0.0.300/harbour", "names no broker"),
         ("mqtt://user:word@10.0.0.2/harbour", "address"),
         ("mqtt://10.0.0.2/Harbour", "address"),
         ("mqtt://10.0.0.2/harbour?name=x", "option"),
@@ -122,7 +127,15 @@ def test_what_is_missing_is_told_before_the_board_is_touched(
         ("mqtts://10.0.0.2/harbour?name=a&", "malformed"),
         ("serial:/dev/ttyS0", "address"),
         ("ble:here", "address"),
-        ("lora:868.1?sf=13", "option"),
+        ("lora:868.1?sf=13", "option sf"),
+        ("lora:868.1?sf=7&sf=9", "option sf"),
+        ("lora:868.1?spread=601", "option spread"),
+        ("lora:868.1?power=15", "option power"),
+        ("lora:869.525?power=23", "option"),
+        ("lora:868.65", "frequency"),
+        ("lora:869.3", "frequency"),
+        ("lora:868.1?down=868.65", "down"),
+        ("ble:?window_s=21", "option window_s"),
         ("lora:fast", "address"),
         ("udp:10.0.0.2", "scheme"),
         ("nonsense", "scheme"),
@@ -134,9 +147,45 @@ def test_a_string_that_is_not_understood_is_refused(text: str, cause: str) -> No
     assert refused.value.hint
 
 
+def test_of_an_option_the_hint_says_what_is_allowed() -> None:
+    for text, allowed in (
+        ("lora:868.1?sf=13", "sf is 7 to 12"),
+        ("lora:868.1?spread=601", "spread is 0 to 600 seconds"),
+        ("lora:868.1?power=15", "at most 14 dBm may be sent at 868.1 MHz"),
+        ("lora:868.1?power=30", "power is a number from 0 to 22"),
+        ("lora:868.65", "choose 868.1 to 868.5, or 869.525"),
+        ("ble:?window_s=0", "window_s is 1 to 20 seconds"),
+    ):
+        with pytest.raises(OrderError) as refused:
+            links.read_links([text])
+        assert allowed in refused.value.hint, refused.value.hint
+
+
+@given(
+    st.sampled_from(("", "868.1", "868.3", "868.65", "869.525", "867.9", "869.3", "864.9", "870")),
+    st.dictionaries(
+        st.sampled_from(("sf", "power", "spread", "down")),
+        st.sampled_from(("0", "6", "7", "9", "12", "13", "14", "15", "22", "23", "99", "600", "601", "869.525", "868")),
+    ),
+)
+def test_what_is_let_through_is_what_the_node_opens(address: str, options: dict[str, str]) -> None:
+    text = f"lora:{address}" + ("?" + "&".join(f"{name}={value}" for name, value in options.items()) if options else "")
+    try:
+        links.read_links([text])
+    except OrderError:
+        accepted = False
+    else:
+        accepted = True
+    with pytest.raises((OSError, KeyError)) as told:  # next it wants its folder, and there is none here
+        node_lora.opened(None, {"lora": {"spi": 0}}, address, options, None)
+    assert accepted == isinstance(told.value, KeyError), (text, told.value)
+
+
 def test_strings_that_are_understood() -> None:
     known = ("mqtts://10.0.0.2:8883/harbour?name=broker.example", "ble:?window_s=15", "lora:868.1?sf=9", "serial:")
     assert links.read_links(known) == known
+    named = ("mqtts://broker.example/harbour", "mqtt://broker:1884")
+    assert links.read_links(named) == named
     for wrong in (("serial:", "serial:"), tuple(f"lora:868.{n}" for n in range(5))):
         with pytest.raises(OrderError):
             links.read_links(wrong)

@@ -15,8 +15,8 @@ from kerbgate.registry import Registry
 from kerbnode import street as streets
 from kerbtools.emulator import Board
 from kerbtools.provision import cli
-from kerbtools.provision.commission import CONFIG
 from kerbtools.provision.errors import OrderError
+from kerbtools.provision.found import CONFIG
 from kerbtools.provision.street import MEMBERS, REACH, STREET, Streets
 from kerbwire import cbor
 

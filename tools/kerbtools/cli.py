@@ -10,6 +10,7 @@ import kerbwire
 VERBS: dict[str, tuple[str, str, str]] = {
     "gateway": ("kerbgate.cli", "main", "set up, run and look at a gateway (init, check, run, status, service)"),
     "provision": ("kerbtools.provision.cli", "provision", "give a board its identity, keys and place, and its label"),
+    "links": ("kerbtools.provision.links_cli", "main", "new network, broker or links for a node; its records stay"),
     "bind": ("kerbtools.provision.cli", "bind", "put a provisioned node at an asset, or take it from there"),
     "revoke": ("kerbtools.provision.cli", "revoke", "refuse a node: stolen, retired, returned, quarantined"),
     "rekey": ("kerbtools.provision.cli", "rekey", "new secrets for a site after a theft"),

@@ -6,7 +6,7 @@ from kerbtools.boards import MODEM
 from kerbtools.device.device import Device
 from kerbtools.device.errors import printable
 
-TIMEOUT_S = 60.0  # with every part silent: 10 s of echoes at most, a second each for the others
+TIMEOUT_S = 220.0  # with every part silent: 10 s of echoes at most, a second each for others, 40 s for each of 4 links
 _PROGRAM = "import kerbnode.selftest\nkerbnode.selftest.main()"
 _OF_A_MODEM = "import kerbnode.modem\nkerbnode.modem.test()"  # which has no sensors, no identity and no link of its own
 

@@ -55,8 +55,9 @@ def provision(arguments: Sequence[str]) -> int:
     )
     _add_place(parser)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the role")
-    _add_links(parser)
+    add_links(parser)
     _add_street(parser)
+    _add_discard(parser)
     parser.add_argument("--replace", metavar="OLD", help="take the place of this node, which goes back to the depot")
     parser.add_argument(
         "--no-self-test", "--no-selftest", action="store_true", help="do not run the node's self-test first"
@@ -97,6 +98,7 @@ def rekey(arguments: Sequence[str]) -> int:
     parser.add_argument("--port", action="append", default=[], help="a connected board; several times")
     parser.add_argument("--quarantine", action="store_true", help="refuse the others' frames until they have theirs")
     _add_street(parser)
+    _add_discard(parser)
     parser.add_argument("--wait", type=float, default=0.0, metavar="S", help="seconds to wait for a board that sleeps")
     return shell.run(_rekey, parser.parse_args(arguments))
 
@@ -120,7 +122,7 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(option, metavar=shown, help=text)
 
 
-def _add_links(parser: argparse.ArgumentParser) -> None:
+def add_links(parser: argparse.ArgumentParser) -> None:
     links = parser.add_argument_group("links", "how the node reaches its gateway; without --link what it has stays")
     links.add_argument(
         "--link",
@@ -134,6 +136,14 @@ def _add_links(parser: argparse.ArgumentParser) -> None:
     links.add_argument("--authority", type=Path, metavar="FILE", help="who signs the broker's certificate")
     links.add_argument("--certificate", metavar="FILE", help="of the node; {node} stands for its address")
     links.add_argument("--key", metavar="FILE", help="of that certificate")
+
+
+def _add_discard(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--discard-records",
+        action="store_true",
+        help="throw away what waits on the board and no gateway has acknowledged",
+    )
 
 
 def _add_street(parser: argparse.ArgumentParser) -> None:
@@ -157,7 +167,7 @@ def _streets(options: argparse.Namespace) -> "Streets | None":
     return Streets.load(options.street, options.group_key, options.registry, options.spacing)
 
 
-def _access(options: argparse.Namespace) -> "Access":
+def access_from(options: argparse.Namespace) -> "Access":
     from kerbtools.provision import links
 
     return links.Access(
@@ -173,11 +183,11 @@ def _access(options: argparse.Namespace) -> "Access":
 def _provision(options: argparse.Namespace) -> int:
     from kerbtools.provision import many, sheet
 
-    access, streets = _access(options), _streets(options)
+    access, streets = access_from(options), _streets(options)
 
     if options.csv is None and len(options.port) > 1:
         raise OrderError("several ports take a list of nodes", "name it: --csv FILE")
-    ports = options.port or _found_ports(many=options.csv is not None)
+    ports = options.port or found_ports(many=options.csv is not None)
     registry = opened(options)
     if options.csv is not None:
         if place_fields(options) or options.address or options.replace or options.set:
@@ -200,6 +210,7 @@ def _provision(options: argparse.Namespace) -> int:
         wait_s=options.wait,
         access=access,
         streets=streets,
+        discards=options.discard_records,
         say=say,
     )
     return _finish(options, results)
@@ -214,6 +225,8 @@ def _finish(options: argparse.Namespace, results: "Sequence[Any]") -> int:
         row: dict[str, Any] = {"port": result.port, "seconds": round(result.seconds, 2)}
         if result.card is not None:
             row["node"] = card_json(result.card)
+            if result.links:
+                row["links"] = [asdict(tried) for tried in result.links]
             if getattr(options, "labels", None) is not None:
                 row["label"] = [str(path) for path in label.write(result.card, options.labels)]
             if not options.json:
@@ -283,7 +296,13 @@ def _rekey(options: argparse.Namespace) -> int:
 
         streets = _streets(options)
         for result in many.run(
-            options.port, registry, assign, wait_s=options.wait, streets=streets, say=_say(options.json)
+            options.port,
+            registry,
+            assign,
+            wait_s=options.wait,
+            streets=streets,
+            discards=options.discard_records,
+            say=_say(options.json),
         ):
             if result.card is None:
                 failed += 1
@@ -301,7 +320,7 @@ def _rekey(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _found_ports(*, many: bool) -> list[str]:
+def found_ports(*, many: bool) -> list[str]:
     """The ports of boards that are plugged in, where none was named. OrderError unless it is clear which."""
     from kerbtools.device import ports
 

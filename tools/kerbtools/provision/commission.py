@@ -8,7 +8,7 @@
     6  board      /node/identity.cbor with a fresh secret, whole or not at all
     7  board      all files are hashed there and compared; nothing of the former life is left
     8  registry   secret, state and asset in one transaction
-    9  board      reset: its program runs
+    9  board      its new links are tried; reset: its program runs
 
 Cut before 8, the registry does not know the secret that may be on the board: the board is refused, not half heard. The
 next run takes the same address for the same board and does everything again, with another secret.
@@ -22,67 +22,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from kerbgate.registry import SECRET_SIZE, Card, Registry, provisioning
-from kerbnode import app
 from kerbtools.device.errors import DeviceError
+from kerbtools.device.selftest import Row
+from kerbtools.provision import trial
 from kerbtools.provision.errors import NotReady, ProvisionError
-from kerbtools.provision.links import Access, check_board
+from kerbtools.provision.found import CONFIG, COUNTERS, FOLDER, IDENTITY, OUTBOX, BoardPort, Found, check_waiting
+from kerbtools.provision.links import LEARNT, LINKS, Access, check_board
 from kerbtools.provision.order import Order, check, settle
 from kerbtools.provision.street import STREET, Streets
 from kerbwire import cbor
 
-FOLDER = app.FOLDER
-IDENTITY, CONFIG = FOLDER + "/identity.cbor", FOLDER + "/config.json"
-# What belongs to a life (firmware/OUTBOX.md), besides the outbox, which is a folder of folders.
-COUNTERS = (FOLDER + "/counters.0", FOLDER + "/counters.1")
-OUTBOX = FOLDER + "/outbox"
-MANIFEST = "/bundle.json"
-
 _EPOCH = 0
-# Prints [board, role, address, site] of the firmware and the identity that lie there, null for each that does not; of
-# the identity nothing else, so that no secret crosses the line.
-_WHO = f"""
-import json
-try:
-    with open({MANIFEST!r}) as file:
-        found = json.load(file)
-    found = [str(found["board"]), str(found["role"]), None, None]
-except (OSError, ValueError, KeyError, TypeError):
-    found = [None] * 4
-try:
-    from kerbnode import identity
-    try:
-        me = identity.read({IDENTITY!r})
-        found[2:] = [me.node, me.site]
-    except identity.IdentityError:
-        pass
-except (ImportError, OSError, ValueError):  # none, unreadable, or for another MicroPython
-    pass
-print(json.dumps(found))
-"""
-
-
-class BoardPort(Protocol):
-    """What is asked of a board: kerbtools.device.Device has it."""
-
-    port: str
-
-    def ask(self, code: str) -> Any: ...
-    def write(self, path: str, data: bytes) -> None: ...
-    def remove(self, path: str) -> None: ...
-    def files(self, *places: str) -> dict[str, int]: ...
-    def digests(self, *places: str) -> dict[str, str]: ...
-    def reset(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A board on a port, before anything is done to it. node, site: of the identity that lies on it, if any."""
-
-    unique_id: str
-    board: str
-    role: str
-    node: int | None
-    site: str | None
 
 
 class Check(Protocol):
@@ -99,12 +49,12 @@ class Check(Protocol):
 SelfTest = Callable[[Any], Sequence[Check]]  # runs on the board of a Device; it is at its REPL before and after
 
 
-def look(device: BoardPort, unique_id: str) -> Found:
-    """What is on a port. NotReady if it has no firmware of ours; DeviceError."""
-    board, role, node, site = device.ask(_WHO)
-    if board is None or role is None:
-        raise NotReady(f"The board on {device.port} has no Kerbstone firmware.", "Put it there: kerb flash")
-    return Found(unique_id, board, role, node, site)
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A node. links: how its links fared when each was opened once, of those that it was given, if that was tried."""
+
+    card: Card
+    links: Sequence[Row] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +81,13 @@ def prepare(
     order: Order,
     access: Access = NO_ACCESS,
     streets: Streets | None = None,
+    *,
+    discards: bool = False,
 ) -> Prepared:
-    """Reserve the address. Nothing is written on the board. OrderError, NotReady, RegistryError."""
+    """Reserve the address. Nothing is written on the board. OrderError, NotReady, RegistryError.
+
+    discards: records that wait on the board may be thrown away; else NotReady where there are any.
+    """
     in_street = streets if found.role == "lamp" else None
     if in_street is not None:
         order = replace(order, settings=in_street.settings() | order.settings)
@@ -143,6 +98,8 @@ def prepare(
             f"Put the other firmware on it: kerb flash --role {order.role} --port {port}",
         )
     check(registry, order, found.unique_id)
+    if not discards:
+        check_waiting(port, found)
     check_board(port, found.board, order.links or access.links or ())
     reservation = provisioning.reserve(
         registry,
@@ -172,8 +129,11 @@ def commission(
     *,
     selftest: SelfTest | None = None,
     say: Callable[[str], None] = lambda _: None,
-) -> Card:
+) -> Done:
     """Make the board on a port the node that is asked for. It runs when this returns.
+
+    With a self-test the links that it is given are tried too, once it is a node: one that cannot be had is told, and
+    is no failure, since the node's street may be elsewhere.
 
     NotReady, RegistryError and DeviceError leave no valid node that was not valid before; run again to mend.
     """
@@ -208,11 +168,19 @@ def commission(
         replaces=order.replaces,
         start_hours=order.start_hours,
     )
+    tried: Sequence[Row] = ()
+    if selftest is not None and prepared.files.get(LINKS):
+        try:
+            tried = trial.run(device)
+        except DeviceError as error:
+            say(f"its links could not be tried: {error}")
+        for row in tried:
+            say(trial.told(row))
     try:
         device.reset()
     except DeviceError:  # the node is valid, and starts as soon as somebody resets it
         say("it did not take the reset: press its reset button")
-    return card
+    return Done(card, tried)
 
 
 def _test(
@@ -228,7 +196,7 @@ def _test(
     except DeviceError:
         provisioning.release(registry, reservation)
         raise
-    # Its present links are those of where it was: here nobody may answer.
+    # The links that are on it are those of where it was, and here nobody may answer; its new ones are tried at the end.
     failed = [row for row in rows if row.verdict == "fail" and not row.check.startswith("link:")]
     if failed:
         provisioning.release(registry, reservation)
@@ -262,4 +230,4 @@ def _verify(device: BoardPort, files: Mapping[str, bytes]) -> None:
 
 
 def _of_a_life(path: str) -> bool:
-    return path in COUNTERS or path.startswith(OUTBOX + "/") or path == IDENTITY + ".tmp"
+    return path in (*COUNTERS, LEARNT) or path.startswith(OUTBOX + "/") or path == IDENTITY + ".tmp"

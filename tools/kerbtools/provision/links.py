@@ -9,17 +9,21 @@ import json
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl
 
+from kerbnode.link import lookup
 from kerbnode.link.fallback import MAX_LINKS  # pyright: ignore[reportUnknownVariableType]
+from kerbnode.link.lora import MOST_SPREAD_S  # pyright: ignore[reportUnknownVariableType]
 from kerbtools import boards
 from kerbtools.provision.errors import NotReady, OrderError
 from kerbtools.provision.shell import read_bytes
+from kerbwire import lora
 
 LINKS = "/node/links.json"
+LEARNT = "/node/links.cbor"  # which of its links failed, and for how long a node leaves them alone
 WIFI, BROKER, SINCE = "/node/wifi.json", "/node/broker.json", "/node/tls.json"
 AUTHORITY, CERTIFICATE, KEY = "/node/broker-ca.der", "/node/client.der", "/node/client-key.der"
 SECRETS = (WIFI, BROKER, SINCE, AUTHORITY, CERTIFICATE, KEY)
@@ -30,22 +34,33 @@ MAX_STRING = 120
 MAX_SECRET = 1 << 16  # of a file on this machine
 
 _SITE = r"(/[a-z0-9][a-z0-9_-]{0,31})?"
-# Scheme -> (what its address looks like, options by name with the form of their values, the radio that it needs).
-SCHEMES: dict[str, tuple[str, dict[str, str], str | None]] = {
+_HOST = "[A-Za-z0-9_.-]{1,253}"
+# Scheme -> (what its address looks like, options by name, the radio that it needs). An option: the form of its value,
+# and that in words.
+SCHEMES: dict[str, tuple[str, dict[str, tuple[str, str]], str | None]] = {
     "serial": ("", {}, None),
-    "mqtt": (rf"//[0-9.]+(:\d{{1,5}})?{_SITE}", {}, "wifi"),
-    "mqtts": (rf"//[0-9.]+(:\d{{1,5}})?{_SITE}", {"name": r"[A-Za-z0-9.-]{1,64}"}, "wifi"),
-    "ble": ("", {"window_s": r"[1-9]|1\d|20"}, "ble"),
+    "mqtt": (rf"//{_HOST}(:\d{{1,5}})?{_SITE}", {}, "wifi"),
+    "mqtts": (
+        rf"//{_HOST}(:\d{{1,5}})?{_SITE}",
+        {"name": (r"[A-Za-z0-9.-]{1,64}", "as the broker's certificate says it")},
+        "wifi",
+    ),
+    "ble": ("", {"window_s": (r"[1-9]|1\d|20", "1 to 20 seconds")}, "ble"),
     "lora": (
         r"(\d{3}(\.\d{1,3})?)?",
-        {"down": r"\d{3}(\.\d{1,3})?", "sf": "[789]|1[012]", "power": r"\d{1,2}", "spread": r"\d{1,3}"},
+        {
+            "down": (r"\d{3}(\.\d{1,3})?", "MHz of the gateway's answers, such as 869.525"),
+            "sf": ("[789]|1[012]", "7 to 12"),
+            "power": (r"\d{1,2}", f"dBm, 0 to {lora.MOST_DBM}"),
+            "spread": (r"\d{1,3}", f"0 to {MOST_SPREAD_S} seconds"),
+        },
         "lora",
     ),
 }
 _ADVICE = {
     "serial": "write serial: and nothing behind it: the pins are the board's",
-    "mqtt": "write mqtt://10.0.0.2:1883/SITE: a node looks no name up",
-    "mqtts": "write mqtts://10.0.0.2:8883/SITE?name=broker.example: a node looks no name up",
+    "mqtt": "write mqtt://HOST/SITE or mqtt://HOST:1883/SITE; HOST is an address, or a name as name servers know it",
+    "mqtts": "write mqtts://HOST/SITE; a HOST that is an address takes the certificate's name behind it: ?name=NAME",
     "ble": "write ble: and nothing behind it",
     "lora": "write lora:868.1, in MHz",
 }
@@ -66,46 +81,71 @@ class Access:
     certificate: str | None = None
     key: str | None = None
 
-    def files(self, node: int, links: Sequence[str] | None) -> dict[str, bytes | None]:
-        """What is to lie on a board, by path; None: nothing. links: of the order. OrderError."""
+    def files(self, node: int, links: Sequence[str] | None, there: Collection[str] = ()) -> dict[str, bytes | None]:
+        """What is to lie on a board, by path; None: nothing. links: of the order. OrderError.
+
+        there: what lies on it already and stays where nothing new is brought; it is then not named.
+        """
         wanted = tuple(links) if links else self.links
         if wanted is None:
-            if self.wifi or self.brokers or self.authority or self.certificate or self.key:
+            if self.brings:
                 raise OrderError(
                     f"node {node} gets a network or a broker, and no links that use them",
-                    "name all its links: --link mqtt://10.0.0.2/SITE --link serial:",
+                    "name all its links: --link mqtt://10.0.0.2/SITE --link serial:; for its secrets alone: kerb links",
                 )
             return {}
         found: dict[str, bytes | None] = {LINKS: json.dumps(wanted).encode(), **dict.fromkeys(SECRETS)}
         schemes = {name.partition(":")[0] for name in wanted}
         if not schemes & {"mqtt", "mqtts"}:
             return found
-        if self.wifi is None:
+        if self.wifi is not None:
+            found[WIFI] = json.dumps({"ssid": self.wifi[0], "password": self.wifi[1]}).encode()
+        elif WIFI in there:
+            del found[WIFI]
+        else:
             raise OrderError(f"node {node} is to use Wi-Fi, and no network is known", "name its file: --wifi FILE")
-        found[WIFI] = json.dumps({"ssid": self.wifi[0], "password": self.wifi[1]}).encode()
         broker = self.brokers.get(node, self.brokers.get(None))
         if self.brokers and broker is None:
             raise OrderError(f"the broker's file has no line for node {node}", f"add one: {node} user:password")
         if broker is not None:
             found[BROKER] = json.dumps({"user": broker[0], "password": broker[1]}).encode()
+        elif BROKER in there:
+            del found[BROKER]
         if "mqtts" in schemes:
-            found |= self._certificates(node)
+            for path, data in self._certificates(node, there).items():
+                if data is None:
+                    del found[path]
+                else:
+                    found[path] = data
         return found
 
-    def _certificates(self, node: int) -> dict[str, bytes | None]:
-        if self.authority is None:
+    @property
+    def brings(self) -> bool:
+        """Whether it lets nodes in anywhere."""
+        return bool(self.wifi or self.brokers or self.authority or self.certificate or self.key)
+
+    def _certificates(self, node: int, there: Collection[str]) -> dict[str, bytes | None]:
+        """By path; None: what lies there stays."""
+        if (self.certificate is None) != (self.key is None):
+            raise OrderError("a client certificate needs its key, and a key its certificate", "give both, or none")
+        found: dict[str, bytes | None] = {}
+        if self.authority is not None:
+            found[AUTHORITY] = _certificate(self.authority)
+        elif AUTHORITY in there:
+            found[AUTHORITY] = None
+        else:
             raise OrderError(
                 f"node {node} is to use TLS, and no authority is known", "give the broker's CA: --authority FILE"
             )
-        found: dict[str, bytes | None] = {
-            AUTHORITY: _certificate(self.authority),
-            SINCE: json.dumps({"since_utc": int(time.time())}).encode(),
-        }
-        if (self.certificate is None) != (self.key is None):
-            raise OrderError("a client certificate needs its key, and a key its certificate", "give both, or none")
         if self.certificate is not None and self.key is not None:
             found[CERTIFICATE] = _certificate(Path(self.certificate.replace("{node}", str(node))))
             found[KEY] = _key(Path(self.key.replace("{node}", str(node))))
+        else:
+            found |= {path: None for path in (CERTIFICATE, KEY) if path in there}
+        if self.authority is not None or self.certificate is not None or SINCE not in there:
+            found[SINCE] = json.dumps({"since_utc": int(time.time())}).encode()
+        else:
+            found[SINCE] = None
         return found
 
 
@@ -174,18 +214,49 @@ def _check(text: str) -> None:
     if scheme in ("mqtt", "mqtts"):
         host, _, port = address[2:].partition("/")[0].partition(":")
         try:
-            ipaddress.IPv4Address(host)
+            if not lookup.is_name(host):  # pyright: ignore[reportUnknownMemberType]
+                ipaddress.IPv4Address(host)
         except ValueError as error:
-            raise OrderError(f"the link {text[:80]!r} names no IPv4 address", "a node looks no name up") from error
+            raise OrderError(f"the link {text[:80]!r} names no broker", _ADVICE[scheme]) from error
         if port and not 0 < int(port) < 1 << 16:
             raise OrderError(f"the link {text[:80]!r} names no port", "use 1 to 65535")
     pairs = parse_qsl(query, keep_blank_values=True)
-    for name, value in pairs:
-        if name not in options or not re.fullmatch(options[name], value):
-            known = ", ".join(options) or "none"
-            raise OrderError(f"the link {text[:80]!r} has an option that is not understood", f"options here: {known}")
     if "&".join(f"{name}={value}" for name, value in pairs) != query:
         raise OrderError(f"the link {text[:80]!r} has malformed options", "write ?name=value&name=value")
+    for name, value in pairs:
+        if name not in options:
+            known = ", ".join(options) or "none"
+            raise OrderError(f"the link {text[:80]!r} has an option that is not understood", f"options here: {known}")
+        if not re.fullmatch(options[name][0], value) or [key for key, _ in pairs].count(name) > 1:
+            raise OrderError(
+                f"the link {text[:80]!r} has an option {name} that cannot be", f"{name} is {options[name][1]}, once"
+            )
+    if scheme == "lora":
+        _check_lora(text, address, dict(pairs))
+
+
+def _check_lora(text: str, address: str, options: Mapping[str, str]) -> None:
+    """By the rules that the node goes by when it opens the link. OrderError."""
+    for name, value in (("the frequency", address), ("down", options.get("down", ""))):
+        try:
+            if value:
+                lora.band(lora.khz(value))
+        except ValueError as error:
+            raise OrderError(f"the link {text[:80]!r} has no channel of ours: {name} is {value}", str(error)) from error
+    try:
+        settings = lora.settings(address, dict(options))
+    except ValueError as error:
+        raise OrderError(f"the link {text[:80]!r} has an option that cannot be", str(error)) from error
+    most = lora.band(settings.up_khz)[1]
+    if settings.power_dbm > most:
+        raise OrderError(
+            f"the link {text[:80]!r} has an option power that cannot be",
+            f"at most {most} dBm may be sent at {settings.up_khz / 1000:g} MHz",
+        )
+    if int(options.get("spread", "0")) > MOST_SPREAD_S:
+        raise OrderError(
+            f"the link {text[:80]!r} has an option spread that cannot be", f"spread is 0 to {MOST_SPREAD_S} seconds"
+        )
 
 
 def _private(path: Path) -> str:

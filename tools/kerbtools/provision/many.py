@@ -2,17 +2,19 @@
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import repeat
 
 from kerbgate.errors import GatewayError
 from kerbgate.registry import HEARD, Card, Registry, inventory, provisioning, states
 from kerbtools.device import Device, DeviceError
-from kerbtools.provision.commission import NO_ACCESS, Found, Prepared, SelfTest, commission, look, prepare
+from kerbtools.device.selftest import Row
+from kerbtools.provision.commission import NO_ACCESS, Prepared, SelfTest, commission, prepare
 from kerbtools.provision.errors import OrderError, ProvisionError
+from kerbtools.provision.found import Found, look
 from kerbtools.provision.links import Access
 from kerbtools.provision.order import Order
 from kerbtools.provision.street import Streets
@@ -24,7 +26,10 @@ Assign = Callable[[dict[str, Found]], dict[str, Order]]  # boards by port -> wha
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of one port. error: one sentence of cause, hint: what to do; both None where it went well."""
+    """What became of one port. error: one sentence of cause, hint: what to do; both None where it went well.
+
+    links: how the links that it was given fared, if they were tried.
+    """
 
     port: str
     order: Order | None
@@ -32,6 +37,7 @@ class Result:
     seconds: float
     error: str | None = None
     hint: str | None = None
+    links: Sequence[Row] = ()
 
 
 @dataclass(slots=True)
@@ -52,9 +58,12 @@ def run(
     wait_s: float = 0.0,
     access: Access = NO_ACCESS,
     streets: Streets | None = None,
+    discards: bool = False,
     say: Say = lambda port, text: None,
 ) -> list[Result]:
     """Open all ports, ask `assign` who becomes what, and provision them side by side. ProvisionError from `assign`.
+
+    discards: records that wait on a board may be thrown away.
 
     A port that fails does not stop the others. Results come in the order of the ports.
     """
@@ -84,21 +93,23 @@ def run(
         prepared: dict[str, Prepared] = {}
         # Addresses follow the lines, those that were asked for first: a free one must not be one of them.
         for port, order in sorted(given.items(), key=lambda item: (item[1].address is None, item[1].line)):
+            bench = benches[port]
             try:
-                prepared[port] = prepare(port, benches[port].found, registry, order, access, streets)
+                with running_again(bench.device):
+                    prepared[port] = prepare(port, bench.found, registry, order, access, streets, discards=discards)
             except (GatewayError, ProvisionError) as error:
                 results[port] = fail(port, order, error)
 
         def work(port: str) -> Result:
             bench, order = benches[port], given[port]
             try:
-                card = commission(
+                done = commission(
                     bench.device, registry, prepared[port], selftest=selftest, say=lambda text: tell(port, text)
                 )
             except (GatewayError, DeviceError, ProvisionError) as error:
                 return fail(port, order, error)
-            tell(port, f"node {card.address} is provisioned")
-            return Result(port, order, card, time.monotonic() - started)
+            tell(port, f"node {done.card.address} is provisioned")
+            return Result(port, order, done.card, time.monotonic() - started, links=done.links)
 
         results |= {result.port: result for result in pool.map(work, list(prepared))}
         for port in benches.keys() - given.keys():
@@ -147,6 +158,17 @@ def is_done(registry: Registry, order: Order) -> bool:
     return order.unique_id is not None and any(
         card.unique_id == order.unique_id and card.state in HEARD for card in registry.cards()
     )
+
+
+@contextmanager
+def running_again(device: Device) -> Generator[None]:
+    """Where the work with a board raises, its program is left running: it may be a node in service."""
+    try:
+        yield
+    except Exception:
+        with suppress(DeviceError):
+            device.reset()
+        raise
 
 
 def cause_of(error: Exception) -> tuple[str, str]:

@@ -1,0 +1,21 @@
+"""The links that are on a board, each opened once there: kerbnode.selftest.links runs, its rows come back."""
+
+from kerbtools.device.errors import printable
+from kerbtools.device.selftest import Row
+from kerbtools.provision.found import BoardPort
+
+TIMEOUT_S = 200.0  # four links, of which one over TLS waits 40 s at most
+_PROGRAM = "import kerbnode.selftest\nkerbnode.selftest.main(False)"
+
+
+def run(device: BoardPort) -> list[Row]:
+    """A row for each link but the UART; the board is at its REPL before and after, with a fresh heap. DeviceError."""
+    device.soft_reset()
+    rows = device.ask(_PROGRAM, TIMEOUT_S)
+    device.soft_reset()
+    return [Row(**{key: printable(str(row.get(key, ""))) for key in Row.__dataclass_fields__}) for row in rows]
+
+
+def told(row: Row) -> str:
+    """One line of a row."""
+    return f"{row.check} {row.verdict}: {row.value}" + (f": {row.cause}" if row.cause else "")
