@@ -195,6 +195,7 @@ class Intake:
             report,
             answer,
             log,
+            isinstance(route, Gathered),
         )
 
         def done(outcome: Outcome) -> None:

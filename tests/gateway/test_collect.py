@@ -57,6 +57,10 @@ class Laptop:
         self._thread.join(DEADLINE_S)
         return status
 
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
     def kill(self) -> None:
         self._process.kill()
         self._process.wait(DEADLINE_S)
@@ -132,6 +136,20 @@ def test_a_round_is_handed_in_twice_and_nothing_is_lost_or_doubled(
         assert gateway.stop() == 0
 
 
+def hand_in(rig: Rig, heard_ms: int, *frames: bytes) -> dict[str, Any]:
+    operation = HandIn(rig.intake, rig.clock).operation
+
+    async def main() -> dict[str, Any]:
+        task = asyncio.create_task(operation({"frames": [[heard_ms, data.hex()] for data in frames]}))
+        while not task.done():
+            await asyncio.sleep(0.005)
+            while not rig._deliveries.empty():
+                rig.intake.deliver(rig._deliveries.get())
+        return (await task)["hand"]
+
+    return asyncio.run(main())
+
+
 def test_what_a_gateway_says_to_frames_that_are_handed_in(rig: Rig, tmp_path: Path) -> None:
     node = rig.node(5)
     rig.confirm(node)
@@ -145,18 +163,9 @@ def test_what_a_gateway_says_to_frames_that_are_handed_in(rig: Rig, tmp_path: Pa
         frames.append(frame)
     strange = rig.node(6).next_frame()
     assert strange is not None
-    operation = HandIn(rig.intake, rig.clock).operation
 
     def handed(*given: bytes) -> dict[str, Any]:
-        async def main() -> dict[str, Any]:
-            task = asyncio.create_task(operation({"frames": [[heard_ms, data.hex()] for data in given]}))
-            while not task.done():
-                await asyncio.sleep(0.005)
-                while not rig._deliveries.empty():
-                    rig.intake.deliver(rig._deliveries.get())
-            return (await task)["hand"]
-
-        return asyncio.run(main())
+        return hand_in(rig, heard_ms, *given)
 
     assert handed(*frames) == {"committed": 3, "known": 0, "again": 0, "refused": {}}
     assert handed(*frames)["known"] == 3
@@ -168,6 +177,29 @@ def test_what_a_gateway_says_to_frames_that_are_handed_in(rig: Rig, tmp_path: Pa
     assert rig.air.sent == [] or all(frame not in rig.air.sent for frame in frames)
     received = {row[0] for row in rig.query("SELECT received FROM report")}
     assert heard_ms in received, "it is dated by when it was heard"
+
+
+def test_a_round_from_before_takes_nothing_back(rig: Rig) -> None:
+    """Its frames are older than what the gateway has heard of the node itself since."""
+    node = rig.node(5)
+    rig.confirm(node)
+    rig.clock.now += 7 * 24 * HOUR_S
+    heard_ms = round((rig.clock.now - 3 * 24 * HOUR_S) * 1000)
+    node.take(8, int(rig.clock.now) - 4 * 24 * HOUR_S)
+    stream = node.stream()
+    node.reset()
+    hello = node.next_frame()
+    assert stream is not None and hello is not None
+    rig.exchange(node)
+    asked = "SELECT seen, (SELECT max(seq) FROM hello), (SELECT max(received) FROM hello) FROM window"
+    before = rig.query(asked)
+    assert before[0][0] == before[0][2] == round(rig.clock.now * 1000)
+    assert hand_in(rig, heard_ms, stream, hello)["committed"] == 2
+    assert rig.query(asked) == before and rig.store._newest_ms == before[0][0]
+    rig.clock.now += 60
+    node.take(8, int(rig.clock.now) - 8 * HOUR_S)
+    rig.exchange(node)
+    assert rig.query(asked)[0][0] == before[0][0] + 60_000
 
 
 def test_a_laptop_whose_clock_was_wrong_is_told_so(rig: Rig) -> None:
@@ -206,6 +238,46 @@ def test_a_round_keeps_what_it_heard_when_it_is_killed(tmp_path: Path, world: Wo
     reader = capture.Reader()
     assert [record.frame for record in reader.feed(file.read_bytes())] == [data]
     assert reader.head is not None and abs((reader.head.start_ms or 0) / 1000 - time.time()) < 60
+
+
+def test_a_full_disk_ends_the_round_and_leaves_the_file_whole(small_disk: Path, tmp_path: Path, world: World) -> None:
+    air = BleAir(world)
+    file = small_disk / "round.kcap"
+    laptop = Laptop(file, air)
+    link = open_link(world.air, 9)
+    link.start()
+    rig = Rig(tmp_path)
+    with contextlib.closing(rig), contextlib.closing(rig.registry):
+        node = rig.node(9)
+        frames = [node.next_frame() for _ in range(4)]
+    assert link.wait(10_000) and link.collects
+    said: list[bytes] = []
+    for frame in frames:
+        said.append(frame or b"")
+        link.send(said[-1])
+    until(lambda: len(read(file)) == len(said), "they are in the file")
+    with (small_disk / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+    for _ in range(4096 // len(said[0])):  # more than its last page takes
+        if laptop.running:
+            link.send(said[0])
+            link.wait(20)
+    until(lambda: not laptop.running, "the round is over")
+    assert laptop.end() == 1
+    told = "\n".join(laptop.lines)
+    assert "takes no more (No space left on device)" in told and f"kerb collect hand {file}" in told, told
+    reader = capture.Reader()
+    found = [record.frame for record in reader.feed(file.read_bytes())]
+    assert reader.torn == 0 and reader.damaged == 0, "nothing is half-written"
+    assert found[: len(said)] == said and set(found) == set(said)
+    with pytest.raises(ControlError, match="takes no more"):
+        Round(small_disk / "next.kcap", radio_of(air.url), None, print)
+    assert not (small_disk / "next.kcap").exists()
+
+
+def read(file: Path) -> list[bytes]:
+    return [record.frame for record in capture.Reader().feed(file.read_bytes())]
 
 
 def test_files_that_cannot_be_used_say_why(tmp_path: Path, world: World) -> None:

@@ -50,7 +50,8 @@ _OUTBOX = Bulk("INSERT INTO outbox (outlet, report_id)", 2)
 _WINDOW = Bulk(
     "INSERT INTO window (life_id, epoch, top, bits, seen, floor)",
     6,
-    "ON CONFLICT DO UPDATE SET top=excluded.top, bits=excluded.bits, seen=excluded.seen",
+    "ON CONFLICT DO UPDATE SET top=excluded.top, bits=excluded.bits,"
+    " seen=coalesce(nullif(excluded.seen, 0), window.seen)",
 )
 _TAIL = Bulk(
     "INSERT INTO committed (life_id, first, last, since, first_time, last_time)",
@@ -98,7 +99,7 @@ class Books:
         self._restored = restored
         self._books: OrderedDict[tuple[int, bytes], _Book] = OrderedDict()
         self._next_report = 0
-        self._windows: dict[tuple[int, int], tuple[Window, int]] = {}
+        self._windows: dict[tuple[int, int], tuple[Window, int]] = {}  # and when its newest was heard; 0: as before
         self._tails: dict[tuple[int, int], Span] = {}
         self._newest: dict[int, tuple[int, int]] = {}
         self._reports: list[tuple[object, ...]] = []
@@ -153,8 +154,12 @@ class Books:
             book = self._confirm(arrival)
         if window is None:
             window = book.windows[arrival.epoch] = Window(floor=seq)
+        newest = seq > window.top
         window.accept(seq)
-        self._windows[book.life_id, arrival.epoch] = (window, arrival.received_ms)
+        key = book.life_id, arrival.epoch
+        # Its newest frame says when a node was heard, not the one that came last: that may be of a round.
+        seen = arrival.received_ms if newest else self._windows[key][1] if key in self._windows else 0
+        self._windows[key] = (window, seen)
         outcome = Outcome(COMMITTED, _numbers(window, seq), window.top)
         if arrival.hello is not None:
             self._hello(book.life_id, arrival, arrival.hello)
@@ -395,7 +400,8 @@ class Books:
     def _hello(self, life_id: int, arrival: Arrival, facts: HelloFacts) -> None:
         self._db.execute(
             "INSERT INTO hello VALUES (?,?,?,?,?,?) ON CONFLICT DO UPDATE SET life_id=excluded.life_id,"
-            " seq=excluded.seq, received=excluded.received, next_index=excluded.next_index, message=excluded.message",
+            " seq=excluded.seq, received=excluded.received, next_index=excluded.next_index, message=excluded.message"
+            " WHERE excluded.life_id!=hello.life_id OR excluded.seq>hello.seq",  # one of a round may be older
             (arrival.node, life_id, arrival.seq, arrival.received_ms, facts.next_index, arrival.message),
         )
         self._gaps(life_id, facts, arrival.received_ms)

@@ -76,7 +76,8 @@ class Arrival:
     short: index and time were resolved from the newest record that was committed.
     hello: a hello. answer: (id, status) of a node's result. log: a piece of its ring log. None of these: `reason` says
     why it could not be decoded (law 5), and it is stored whole.
-    keep: level changes and events. report: the decoded report or event, for folds.
+    keep: level changes and events. report: the decoded report or event, for folds. gathered: it was heard elsewhere, at
+    received_ms, and handed in later: that moment says nothing of what time it is now.
     """
 
     node: int
@@ -99,6 +100,7 @@ class Arrival:
     report: Report | Event | None = None
     answer: tuple[int, int] | None = None
     log: Log | None = None
+    gathered: bool = False
 
     @property
     def known(self) -> tuple[int, str, str, bytes, int, int, int, bool, bytes]:

@@ -377,8 +377,10 @@ class Store:
             self._mark.write(self.store_id, books.last_report)
         self.health.commits += 1
         self.health.frames += len(batch)
-        if batch:
-            self._newest_ms = batch[-1][0].received_ms
+        for arrival, _ in reversed(batch):
+            if isinstance(arrival, Change) or not arrival.gathered:
+                self._newest_ms = arrival.received_ms
+                break
         if batch or not self._frames_fail:  # a deletion that succeeds says nothing about frames
             self.health.failing, self._frames_fail = None, False
         return delivery

@@ -1,9 +1,12 @@
 """A round: each node that advertises is visited, and its frames go into a capture file, sealed as they are.
 
-The file is on the disk after each visit. Nobody is answered, so nothing depends on it.
+The file is on the disk after each visit. Nobody is answered, so nothing depends on it. Where the disk takes no more the
+round ends: the file keeps the whole records that it has, and the nodes keep everything.
 """
 
 import asyncio
+import contextlib
+import errno
 import os
 import time
 from collections import Counter
@@ -42,6 +45,10 @@ class Round:
         self._radio = radio
         self._site = None if site is None else gatt.tag(site)
         self._visits: dict[Peer, Counter[int]] = {}  # frames of each node, by connection
+        self._broken = asyncio.Event()
+        self._failure: ControlError | None = None
+        self._path = path
+        self._whole = self._safe = 0  # bytes of whole records in the file, and of those that are on the disk
         self._writer = capture.Writer("ble:", round(time.time() * 1000), f"kerb {kerbwire.__version__}")
         self._began_ns = _steady_ns()
         try:
@@ -50,12 +57,17 @@ class Round:
             raise ControlError(f"{path} exists already", "name another file: a round is never written over") from error
         except OSError as error:
             raise ControlError(f"{path} cannot be written: {error.strerror}", "name another file") from error
-        self._file = os.fdopen(descriptor, "wb")
-        self._file.write(self._writer.start())
+        self._file = os.fdopen(descriptor, "wb", buffering=0)
+        self._write(self._writer.start())
         self._sync()
+        if self._failure is not None:
+            self._file.close()
+            path.unlink(missing_ok=True)
+            raise self._failure
 
     async def run(self, span_s: float | None) -> None:
-        """For so long, or until it is cancelled. InletError where there is no adapter at the start."""
+        """For so long, or until it is cancelled. InletError where there is no adapter at the start; ControlError where
+        the file takes no more."""
         end = None if span_s is None else time.monotonic() + span_s
         worked = False
         while end is None or time.monotonic() < end:
@@ -64,7 +76,7 @@ class Round:
             )
             try:
                 async with asyncio.timeout(None if end is None else max(end - time.monotonic(), 0)):
-                    await central.run()
+                    await self._visit(central)
             except TimeoutError:
                 return
             except InletError as error:
@@ -73,6 +85,19 @@ class Round:
                 self._tell(f"{error.cause}; {error.hint}")
                 await asyncio.sleep(RETRY_S)
             worked = True
+
+    async def _visit(self, central: Central) -> None:
+        """Until the adapter fails, InletError, or the file does, ControlError."""
+        work, broken = asyncio.create_task(central.run()), asyncio.create_task(self._broken.wait())
+        try:
+            await asyncio.wait({work, broken}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            broken.cancel()
+            work.cancel()
+            await asyncio.wait({work})
+        if self._failure is not None:
+            raise self._failure
+        work.result()
 
     def close(self) -> None:
         if not self._file.closed:
@@ -90,7 +115,8 @@ class Round:
         if header.space != frame.UP or (header.node not in self.nodes and len(self.nodes) >= MAX_NODES):
             return
         offset_us = (_steady_ns() - self._began_ns) // 1000
-        self._file.write(self._writer.record(offset_us, capture.UP, 0, data))
+        if not self._write(self._writer.record(offset_us, capture.UP, 0, data)):
+            return
         found = self.nodes.setdefault(header.node, Found())
         found.frames += 1
         found.size += len(data)
@@ -102,6 +128,8 @@ class Round:
         """A node has hung up: what it said is safe before anything else is."""
         self._sync()
         visit = self._visits.pop(peer, Counter[int]())
+        if self._failure is not None:
+            return
         for node, frames in visit.items():
             found = self.nodes[node]
             note = ", only hello: it has yet to meet its gateway" if found.hellos == found.frames else ""
@@ -110,9 +138,39 @@ class Round:
             name = f"node {peer.node}" if peer.node is not None else peer.address
             self._tell(f"{name}: lost before it spoke, {peer.rssi} dBm: go nearer, it will try again")
 
+    def _write(self, record: bytes) -> bool:
+        """Write a record whole, or not at all; False: not."""
+        if self._failure is not None:
+            return False
+        try:
+            if self._file.write(record) != len(record):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        except OSError as error:
+            self._fail(error, self._whole)
+            return False
+        self._whole += len(record)
+        return True
+
     def _sync(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        if self._failure is not None:
+            return
+        try:
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            self._fail(error, self._safe)
+            return
+        self._safe = self._whole
+
+    def _fail(self, error: OSError, size: int) -> None:
+        """The round is over; the file ends with its last whole record."""
+        with contextlib.suppress(OSError):  # then a reader skips what is torn at its end
+            self._file.truncate(size)
+            os.fsync(self._file.fileno())
+        self._failure = ControlError(
+            f"the round is over: {self._path} takes no more ({error.strerror}); what it has is whole",
+            f"make room and begin another file; this one is good: kerb collect hand {self._path}",
+        )
+        self._broken.set()
 
 
 def radio_of(link: str) -> Radio:
