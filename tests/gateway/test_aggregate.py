@@ -90,11 +90,27 @@ def histories(draw: Any) -> list[tuple[int, bytes, Report]]:
     return reports
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
-@given(
+_SOME = {"deadline": None, "suppress_health_check": list(HealthCheck)}
+_ANY = given(
     data=st.data(), history=histories(), zone=st.sampled_from(["Europe/London", "Asia/Kathmandu", "America/St_Johns"])
 )
+
+
+@settings(max_examples=20, **_SOME)
+@_ANY
 def test_every_roll_up_equals_its_recomputation(data: Any, history: list[tuple[int, bytes, Report]], zone: str) -> None:
+    recompute(data, history, zone)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+@settings(max_examples=600, **_SOME)
+@_ANY
+def test_every_roll_up_in_a_long_sweep(data: Any, history: list[tuple[int, bytes, Report]], zone: str) -> None:
+    recompute(data, history, zone)
+
+
+def recompute(data: Any, history: list[tuple[int, bytes, Report]], zone: str) -> None:
     """Late, out of order, twice, in parts; restarts, rollings and failing folds in between; debts paid at the end."""
     with (
         tempfile.TemporaryDirectory() as folder,

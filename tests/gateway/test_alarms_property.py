@@ -11,7 +11,7 @@ import pytest
 from alarms_harness import LIT, AlarmRig
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from kerbgate.alarms import kinds
 from kerbwire.channels import FAULTS
@@ -220,5 +220,16 @@ class AlarmMachine(RuleBasedStateMachine):
 
 TestAlarms = AlarmMachine.TestCase
 TestAlarms.settings = settings(
-    max_examples=25, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=12, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1800)
+def test_a_long_sweep_of_alarms() -> None:
+    run_state_machine_as_test(
+        AlarmMachine,
+        settings=settings(
+            max_examples=400, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -207,7 +207,7 @@ class CommandMachine(RuleBasedStateMachine):
 
 TestCommands = CommandMachine.TestCase
 TestCommands.settings = settings(
-    max_examples=20, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=10, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestCommands.pytestmark = [pytest.mark.timeout(300)]
 
