@@ -5,8 +5,8 @@ import sys
 
 from rig import Time
 
-from kerbnode.link import mqtt
-from kerbnode.link.mqtt import Mqtt
+from kerbnode.link import lookup, mqtt, mqttsession
+from kerbnode.link.mqttsession import Mqtt
 
 FACTS = {
     "ssid": "street",
@@ -110,7 +110,7 @@ class Air(Time):
 
 
 def air_select(air):
-    mqtt.select = type("select", (), {"poll": lambda *_: air, "POLLOUT": select.POLLOUT})()
+    mqttsession.select = type("select", (), {"poll": lambda *_: air, "POLLOUT": select.POLLOUT})()
 
 
 def a_link(air):
@@ -155,7 +155,7 @@ def test_what_is_no_frame_for_this_node_is_noise():
     air.waiting = (
         b"\x30\x18\x00\x13kerb/1/quay/down/18abc" + b"\x30\x15" + DOWN + b"\x30\x00" + b"\x60\x02ab" + b"\xd0\x00"
     )
-    assert link.receive(0) is None and link.noise == 4 and link.state == mqtt.READY
+    assert link.receive(0) is None and link.noise == 4 and link.state == mqttsession.READY
     air.waiting = b"\x30\xff\x7f" + b"x" * 300
     assert link.receive(0) is None and link.failures == 1 and air.open == 0
 
@@ -183,16 +183,16 @@ def test_no_call_takes_longer_than_its_bound_whatever_fails_and_says_what_to_che
         (Air(says=[CONNACK, b"\x90\x03\x00\x01\x80"] * 9), "access list"),
     ):
         link = a_link(made)
-        assert not link.open() and made.now_ms <= mqtt.READY_MS + 50
+        assert not link.open() and made.now_ms <= mqttsession.READY_MS + 50
         assert text in link.trouble, link.trouble
         begin = made.now_ms
         link.send(b"lost")
-        assert link.tally.lost == 1 and made.now_ms - begin <= mqtt.READY_MS + 50
+        assert link.tally.lost == 1 and made.now_ms - begin <= mqttsession.READY_MS + 50
         begin = made.now_ms
         assert link.receive(3000) is None and made.now_ms - begin <= 3050
         begin = made.now_ms
         link.close()
-        assert made.now_ms - begin <= mqtt.LAST_MS and made.open == 0 and made.calls[-1] == "off"
+        assert made.now_ms - begin <= mqttsession.LAST_MS and made.open == 0 and made.calls[-1] == "off"
 
 
 def test_a_wrong_password_and_an_access_point_that_is_not_there_are_told_apart_and_tried_again():
@@ -204,7 +204,7 @@ def test_a_wrong_password_and_an_access_point_that_is_not_there_are_told_apart_a
         assert air.calls.count("join") >= 3
         air.joins = True
         link.send(b"x")
-        assert link.state == mqtt.READY and link.tally.lost == 0 and link.trouble == ""
+        assert link.state == mqttsession.READY and link.tally.lost == 0 and link.trouble == ""
 
 
 def test_a_connection_that_is_silent_is_asked_and_then_given_up():
@@ -224,7 +224,7 @@ def test_a_frame_without_its_acknowledgement_is_sent_again_on_a_new_connection()
     air = Air(says=(CONNACK, SUBACK, CONNACK, SUBACK))
     link = a_link(air)
     link.send(b"frame")
-    assert link.receive(mqtt.ANSWER_MS + 3000) is None  # a radio that is deaf: nothing comes
+    assert link.receive(mqttsession.ANSWER_MS + 3000) is None  # a radio that is deaf: nothing comes
     assert [data[0] for data in air.written] == [0x10, 0x82, 0x32, 0x10, 0x82, 0x3A]
     assert air.written[2][1:] == air.written[5][1:] and link.tally.retries == 1
     air.waiting = b"\x40\x02\x00\x01"
@@ -253,7 +253,7 @@ def test_a_frame_that_nobody_acknowledged_counts_as_lost_once():
     assert link.tally.lost == 1 and [data[0] for data in air.written] == [0x10, 0x82, 0x32, 0x32]
     begin = air.now_ms
     link.close()
-    assert link.tally.lost == 2 and air.now_ms - begin <= mqtt.LAST_MS + 50
+    assert link.tally.lost == 2 and air.now_ms - begin <= mqttsession.LAST_MS + 50
     for number in (b"\x00\x01", b"\x00\x02"):  # of the older, then of the newer frame
         air = Air()
         link = a_link(air)
@@ -269,7 +269,7 @@ def test_a_session_that_the_broker_knows_is_not_waited_for():
     link = a_link(air)
     assert link.open() and [data[0] for data in air.written] == [0x10, 0x82]
     air.waiting = SUBACK
-    assert link.receive(0) is None and link.noise == 0 and link.state == mqtt.READY
+    assert link.receive(0) is None and link.noise == 0 and link.state == mqttsession.READY
 
 
 def test_a_certificate_that_is_refused_is_told():
@@ -292,6 +292,84 @@ def test_a_broker_that_closes_is_found_at_once_and_again():
     assert link.failures == 0 and link.tally.lost == 1 and air.written[-1][-1:] == b"y"
 
 
+class Names:
+    """What a link asks of a Lookup: each step says the next of these."""
+
+    def __init__(self, *says):
+        self.says = list(says)
+        self.calls = []
+        self.trouble = ""
+
+    def begin(self, servers):
+        self.calls.append(("begin", servers))
+
+    def step(self):
+        said = self.says.pop(0) if len(self.says) > 1 else self.says[0]
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+    def failed(self, address):
+        self.calls.append(("failed", address))
+
+    def proven(self, address):
+        self.calls.append(("proven", address))
+
+    def end(self):
+        pass
+
+
+def a_named_link(air, names):
+    air_select(air)
+    air.ifconfig = lambda: ("10.0.0.9", "255.0.0.0", "10.0.0.254", "10.0.0.53")
+    air.dialled = []
+    connect = air.connect
+    air.connect = lambda *where: (
+        air.dialled.append(where[0]) if isinstance(where[0], tuple) else None,
+        connect(*where),
+    )[1]
+    return Mqtt(FACTS, 17, air, air, air, air, None, names)
+
+
+def test_a_name_is_asked_of_the_networks_servers_and_kept_when_the_broker_was_there():
+    air = Air()
+    names = Names(None, None, "10.0.0.7")
+    link = a_named_link(air, names)
+    assert link.open() and air.dialled == [("10.0.0.7", 1883)]
+    assert names.calls == [("begin", ("10.0.0.53", "10.0.0.254")), ("proven", "10.0.0.7")]
+    assert (
+        mqttsession.RESOLVE_MS > lookup.MOST_MS and mqttsession.JOIN_MS + mqttsession.RESOLVE_MS < mqttsession.READY_MS
+    )
+
+
+def test_an_address_at_which_nobody_is_is_told_and_another_one_tried():
+    air = Air(connects=False)
+    names = Names("10.0.0.7")
+    names.trouble = "name server 10.0.0.53 does not answer"
+    link = a_named_link(air, names)
+    assert not link.open() and names.calls.count(("failed", "10.0.0.7")) == link.failures > 1
+    assert link.trouble.startswith("name server 10.0.0.53 does not answer, and the broker does not answer: check")
+    refused = Air(says=(b"\x20\x02\x00\x05",) * 20)
+    names = Names("10.0.0.7")
+    link = a_named_link(refused, names)
+    assert not link.open() and ("failed", "10.0.0.7") in names.calls and "user or password" in link.trouble
+    lost = Air()
+    names = Names("10.0.0.7")
+    link = a_named_link(lost, names)
+    assert link.open()
+    lost.waiting = None
+    link.receive(0)
+    assert ("failed", "10.0.0.7") not in names.calls  # there it is, if not now
+
+
+def test_a_name_that_nobody_knows_says_so():
+    link = a_named_link(Air(), Names(OSError("name server 10.0.0.53 knows no such name: check")))
+    assert not link.open() and link.failures > 1
+    assert "is not to be had (name server 10.0.0.53 knows no such name: check)" in link.trouble
+    slow = a_named_link(Air(), Names(None))
+    assert not slow.open() and "is not to be had" in slow.trouble
+
+
 def test_more_frames_than_are_asked_for_are_let_go():
     air = Air()
     link = a_link(air)
@@ -302,12 +380,13 @@ def test_more_frames_than_are_asked_for_are_let_go():
     got = 0
     while link.receive(0):
         got += 1
-    assert got == mqtt.MAX_FRAMES and link.noise == 20 - got
+    assert got == mqttsession.MAX_FRAMES and link.noise == 20 - got
 
 
 def test_what_a_string_must_say_is_told():
     for address, options, text in (
-        ("//broker.example:1883/quay", {}, "numeric address"),
+        ("//broker..example:1883/quay", {}, "name the broker or give its address"),
+        ("//broker.example:1883/quay", {}, "no network is known"),
         ("//10.0.0.2/quay", {}, "no network is known"),
     ):
         sys.modules["network"] = mqtt  # any module: none of it is used

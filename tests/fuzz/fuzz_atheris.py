@@ -13,9 +13,10 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["kerbwire"]):
+with atheris.instrument_imports(include=["kerbwire", "kerbnode.link.lookup"]):
     import fuzzing
 
+    from kerbnode.link import lookup  # noqa: F401
     from kerbwire import (  # noqa: F401  a reader imports its own on first use, which is too late to instrument
         capture,
         cbor,

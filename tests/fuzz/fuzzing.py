@@ -213,6 +213,22 @@ def read_fragments():
     return read
 
 
+def read_lookup():
+    """A name server's answer, to a question that it always fits."""
+    from kerbnode.link import lookup
+
+    def read(data):
+        try:
+            address, ttl_s = lookup.parse(data, data[:2], "broker.example")
+        except lookup.NoAnswer:
+            address = None
+        if address is None:
+            raise WireError("no answer")
+        expect(len(address.split(".")) == 4 and 0 <= ttl_s < 1 << 31, "an address")
+
+    return read
+
+
 def read_capture():
     """Whole files where the input begins as one; else the records of a file that goes on and on."""
     from kerbwire import capture
@@ -254,6 +270,7 @@ READERS = {
     "modem": read_modem,
     "fragment": read_fragments,
     "capture": read_capture,
+    "lookup": read_lookup,
 }
 
 

@@ -4,6 +4,9 @@ import json
 import sys
 from pathlib import Path
 
+import dns.message
+import dns.rrset
+
 from kerbwire import capture, cbor, columns, controls, events, fragment, line, messages, modem, updates, waves
 from kerbwire.channels import CHANNELS, FAULT, LAMP, NO_ECHO, NOT_FITTED
 from kerbwire.frame import MAX_MESSAGE
@@ -98,7 +101,26 @@ def by_reader() -> dict[str, list[bytes]]:
         ],
         "fragment": [part for i, data in enumerate(frames) for part in fragment.split(data, i, 20 + 37 * (i % 7))],
         "capture": [start, start[len(capture.MAGIC) :], *kept],
+        "lookup": answers(),
     }
+
+
+def answers() -> list[bytes]:
+    """What name servers say of broker.example: an address, one behind aliases, several."""
+    records = (
+        ["broker.example. 300 IN A 10.0.0.2"],
+        ["BROKER.example. 60 IN A 10.0.0.2", "broker.example. 60 IN A 10.0.0.3"],
+        ["broker.example. 60 IN CNAME mail.example.", "mail.example. 0 IN CNAME ns.mail.example.",
+         "ns.mail.example. 9000000 IN A 10.0.0.9"],
+    )  # fmt: skip
+    found: list[bytes] = []
+    for number, texts in enumerate(records):
+        made = dns.message.make_response(
+            dns.message.make_query("broker.example.", "A", id=number * 511), recursion_available=True
+        )
+        made.answer = [dns.rrset.from_text(*text.split(" ", 4)) for text in texts]
+        found.append(made.to_wire())
+    return found
 
 
 def write(folder: Path) -> None:

@@ -26,8 +26,9 @@ FOLDER = Path(__file__).parent
 ROOT = FOLDER.parents[1]
 READERS = (  # the slowest first
     "report", "near", "up", "cbor", "event", "opener", "capture", "line", "group", "down", "fragment", "cobs", "header",
-    "modem",
+    "modem", "lookup",
 )  # fmt: skip
+NODES = ("__init__.py", "flash.py", "link/__init__.py", "link/lookup.py")  # a reader of the firmware, and what it loads
 HEAP = 131072  # bytes of MicroPython's heap, for modules and all; objects are twice as large here as on a board
 SHORT, SHORT_MICROPYTHON = 20_000, 2_000
 LONG, LONG_MICROPYTHON = 5_000_000, 100_000
@@ -51,13 +52,14 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """kerbwire and the fuzzer as bytecode, as a bundle has it: compiling on the board would take its heap."""
+    """What is read with, and the fuzzer, as bytecode, as a bundle has it: compiling on the board would take its heap."""
     folder = tmp_path_factory.mktemp("compiled")
-    (folder / "kerbwire").mkdir()
-    sources = [*(ROOT / "protocol" / "kerbwire").glob("*.py"), FOLDER / "fuzzing.py"]
-    for source in sources:
-        place = folder if source.parent == FOLDER else folder / "kerbwire"
-        (place / f"{source.stem}.mpy").write_bytes(bundle.compile_module(source, source.name))
+    firmware = [ROOT / "firmware" / "kerbnode" / name for name in NODES]
+    for source in [*(ROOT / "protocol" / "kerbwire").glob("*.py"), *firmware, FOLDER / "fuzzing.py"]:
+        root = FOLDER if source.parent == FOLDER else ROOT / source.relative_to(ROOT).parts[0]
+        place = folder / source.relative_to(root).with_suffix(".mpy")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(bundle.compile_module(source, source.name))
     return folder
 
 

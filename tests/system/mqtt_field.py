@@ -66,7 +66,7 @@ class Mosquitto:
             path.chmod(0o644)
         common = f"allow_anonymous false\nacl_file {folder}/acl\nuse_username_as_clientid true\n"
         (folder / "mosquitto.conf").write_text(
-            f"per_listener_settings true\npersistence true\npersistence_location {folder}/\nmax_queued_messages 0\n"
+            f"log_type all\nper_listener_settings true\npersistence true\npersistence_location {folder}/\nmax_queued_messages 0\n"
             f"listener {self.port} 127.0.0.1\n{common}password_file {folder}/users\n"
             f"listener {self.tls_port} 127.0.0.1\n{common}cafile {folder}/ca.crt\ncertfile {folder}/broker.crt\n"
             f"keyfile {folder}/broker.key\nrequire_certificate true\nuse_identity_as_username true\n"
@@ -90,6 +90,16 @@ class Mosquitto:
             self._process.send_signal(signal.SIGTERM)
             self._process.wait(10)
             self._process = None
+
+    def deny_writing(self, user: str | None) -> None:
+        """The access list lets this user say nothing any more; None: everybody what the list says again."""
+        denied = "" if user is None else f"\nuser {user}\ntopic deny kerb/1/{SITE}/up/{user}\n"
+        (self.folder / "acl").write_text(_ACCESS_LIST + denied)
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
 
     def check(self) -> None:
         assert self._process is not None and self._process.poll() is None, (self.folder / "log").read_text()[-500:]

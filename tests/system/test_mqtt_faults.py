@@ -80,6 +80,7 @@ def test_a_command_waits_for_a_node_that_sleeps_and_its_result_comes_back(field:
         (row,) = control.ask(state, "commands", limit=10)["commands"]
         return {name: count for name, count in row["counts"].items() if count}
 
+    put(node, files(address(node), f"mqtt://{BROKER_NAME}/{SITE}"))
     node.start()
     field.world.advance(5 * HOUR)
     sent, seen = node.lines, field.taken(address(node))
@@ -165,6 +166,50 @@ def test_an_expired_certificate(field: Field, node: Board, tmp_path: Path) -> No
         world.air.add_host(BROKER, broker.port)
 
 
+@pytest.mark.soak
+def test_a_write_that_the_access_list_denies(field: Field, node: Board) -> None:
+    """The broker acknowledges and drops: the node learns it from the gateway's silence, and keeps what it has."""
+    broker, number = field.broker, address(node)
+    broker.deny_writing(str(number))
+    try:
+        node.start()
+        field.world.advance(DAY / 2)
+        assert len(field.taken(number)) == 12 and not field.taken(number) & field.council.record_ids()
+        assert "note link" not in notes(node)
+        assert f"Denied PUBLISH from {number} " in broker.log()
+    finally:
+        broker.deny_writing(None)
+    assert len(field.settle(number)) >= 12
+
+
+@pytest.mark.soak
+def test_a_gateway_that_is_gone_beside_a_broker_that_is_there(field: Field, node: Board) -> None:
+    number = address(node)
+    node.start()
+    field.world.advance(6 * HOUR)
+    committed = field.settle(number)
+    field.gateway.stop()
+    field.world.advance(DAY)
+    said = [line for line in node.console if line.startswith("sent report")]
+    assert field.taken(number) - committed and len(said) > 4
+    field.gateway.start()
+    assert len(field.settle(number)) >= 30
+
+
+@pytest.mark.soak
+def test_no_access_point(field: Field, node: Board) -> None:
+    field.point.present = False
+    try:
+        node.start()
+        field.world.advance(DAY / 2)
+        assert f"note link mqtt no access point {SSID} is heard: check its name, and the signal here" in notes(node)
+    finally:
+        field.point.present = True
+    assert len(field.settle(address(node))) >= 12
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(600)  # what nobody answers passes at the pace of a real clock
 def test_a_name_server_that_is_dead_or_lies_and_a_broker_that_moves(field: Field, node: Board) -> None:
     names, world, number = field.names, field.world, address(node)
     put(node, files(number, f"mqtt://{BROKER_NAME}/{SITE}"))
@@ -176,21 +221,25 @@ def test_a_name_server_that_is_dead_or_lies_and_a_broker_that_moves(field: Field
         in notes(node)
     )
     names.mute = False
-    assert len(field.settle(number)) >= 6
+    world.advance(6 * HOUR)
+    field.settle(number)
     asked = len(names.asked)
     known = names.records.pop(BROKER_NAME)  # nobody knows it any more
+    world.advance(6 * HOUR)
     assert len(field.settle(number)) >= 12 and len(names.asked) > asked
     names.mute = True
-    assert len(field.settle(number)) >= 18
+    world.advance(6 * HOUR)
+    assert len(field.settle(number)) >= 24
     elsewhere = "10.0.0.3"
     world.air.hosts.pop(BROKER)
     world.air.add_host(elsewhere, field.broker.port)
     try:
         world.advance(HOUR * 8)
-        assert f"check its address, and that it runs; name server {ROUTER} does not answer" in notes(node)
+        said = f"note link mqtt name server {ROUTER} does not answer, and the broker does not answer: check"
+        assert said in notes(node)
         names.mute = False
         names.records[BROKER_NAME] = [f"{BROKER_NAME}. 300 IN A {elsewhere}"]
-        assert len(field.settle(number)) >= 30
+        assert len(field.settle(number)) >= 36
     finally:
         world.air.add_host(BROKER, field.broker.port)
         names.records[BROKER_NAME] = known

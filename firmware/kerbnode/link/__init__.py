@@ -32,9 +32,11 @@ def of_lamp(hal, board, identity, journal, folder, pace, loop, clock, bell, line
     return line
 
 
-def opened(hal, board, identity, journal, folder, pace):
-    """The link of a node: the UART of board.json where links.json names no other. pace: of its exchanges."""
-    text = flash.read(folder + FILE)
+def opened(hal, board, identity, journal, folder, pace, text=None):
+    """The link of a node: the UART of board.json where links.json names no other. pace: of its exchanges. text: of
+    links.json, where the caller has read it, while the heap had room for a file's buffer."""
+    if text is None:
+        text = flash.read(folder + FILE)
     if text and text.strip() != SERIAL:
         from kerbnode.link.fallback import Fallback
 

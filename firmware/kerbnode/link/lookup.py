@@ -13,6 +13,10 @@ from errno import EAGAIN
 
 from kerbnode import flash
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 FILE = "/name.cbor"  # [name, address]
 PORT = 53
 MAX_SERVERS = 2  # the network's own, and its router, which mostly is one
@@ -170,14 +174,15 @@ class Lookup:
         self._path = folder + FILE
         self._port = port
         found = flash.load(self._path)
-        fits = isinstance(found, list) and len(found) == 2 and found[0] == name and isinstance(found[1], str)
-        self._known = found[1] if fits else None
+        self._known = None  # where the broker took the node last
+        if isinstance(found, list) and len(found) == 2 and found[0] == name and isinstance(found[1], str):
+            self._known = found[1]
         self._answer = None  # of the servers, until the ticks of _until
         self._until = 0
         self._wrong = None  # an address at which nobody was
         self._servers = []
         self._tries = 0
-        self._socket = None
+        self._socket: "Any" = None
         self._ident = b""
         self._since = 0
         self._noise = 0
