@@ -3,12 +3,17 @@
 Each rung is used only where it can be believed, and what it says against a better rung is a fault of it. In twilight,
 where some minutes of a wrong clock or a dark sky decide, the sun leaves it to a photocell that is believed. A clock may
 be wrong by hours: until a dusk or a dawn that the photocell saw has borne it out, and again after it was set by far, a
-dark photocell and a supply of the night count for more. LAMP.md has the table. Nothing here waits or reads a clock:
-time is handed in.
+dark photocell and a supply of the night count for more. A clock that is wrong moves dusk and dawn the same way, a
+photocell that is partly covered moves them apart: that is how they are told. LAMP.md has the table. Nothing here waits
+or reads a clock: time is handed in.
 """
 
 from kerbnode import astro
 from kerbwire.compat import const
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SUN, SUPPLY, CELL, LEARNT, UNKNOWN = const(0), const(1), const(2), const(3), const(4)
 SOURCES = ("sun", "supply", "photocell", "learnt", "unknown")
@@ -20,7 +25,8 @@ AGREES_S = const(6 * 3600)  # by day and by night, until it is believed again
 LONGEST_DAY_S, LONGEST_NIGHT_S = const(23 * 3600), const(20 * 3600)  # where only the cell knows, more is a fault of it
 SHORTEST_NIGHT_S = const(1800)  # a shorter one teaches nothing
 DOUBT_S = const(2100)  # clouds move dusk and dawn by less from day to day
-CLOCK_STEP_S = const(900)  # a clock that was set by less is still the one that was borne out
+CLOCK_STEP_S = const(900)  # a clock that was set by less is still the same one
+APART_NIGHTS = const(3)  # in a row that the cell saw begin too early and end too late: no storm lasts for so long
 TWILIGHT_S = const(7200)  # a storm's dusk comes no earlier, and beyond it night and day are certain
 LEARNT_DAYS = const(40)  # for so long the learnt night is believed
 MARGIN_S, MARGIN_DAY_S = const(600), const(180)  # on either side of it, and more for each day: towards light
@@ -32,6 +38,8 @@ _HIGH_SUN = const(3425)  # sine of a height of 6 degrees, in 1 / 2^15: full day 
 _DEEP_NIGHT = const(-6813)  # of -12 degrees: past nautical twilight
 _TWILIGHT = const(1143), const(-3425)  # of 2 and -6 degrees: in between a believed photocell knows better
 _RISING_S = const(120)  # the sun's direction is told over this span; about its turning points it does not matter
+_DEGREE = const(572)
+_CLOUDS = const(4)  # by so much they darken a dusk against the noon before it
 
 
 class Night:
@@ -54,7 +62,12 @@ class Night:
         self._seen_s = None
         self._turned_s = None  # of the cell's dusk or dawn when it was last looked at
         self._flipped = False  # there was another since the look before
-        self._offset_s = None  # UTC less monotonic time, of a clock that was borne out
+        self._offset_s = None  # UTC less monotonic time, of the clock that is looked at
+        self._borne_out = False  # it is right, to some minutes
+        self._weighed_s = None  # of the dusk or dawn that was last held against it
+        self._extreme: "Any" = None  # the sun by it: its highest since the cell's dawn, its lowest since its dusk
+        self._early = None  # height of the sun at the cell's dusk, where that was too early
+        self._apart = 0  # nights in a row that began too early and ended too late
         self.doubts = False  # clock and place are known, and nothing has borne them out
         self._dusk_s = None  # monotonic second of the last dusk that a rung above `learnt` saw
         self._night_s = None  # how long the night before it was
@@ -62,7 +75,9 @@ class Night:
     def decide(self, now_s, utc_s):
         """True by night. now_s: monotonic, and never less than before; utc_s: None while the clock is unset."""
         height = None if utc_s is None or self._place is None else self._height(utc_s)
-        self.doubts = utc_s is not None and height is not None and not self._bears_out(utc_s - now_s)
+        if utc_s is not None and height is not None:
+            self._weigh(utc_s - now_s, height)
+        self.doubts = height is not None and not self._borne_out
         self._judge_cell(now_s, height)
         before = self.is_night
         if utc_s is not None and height is not None:
@@ -73,7 +88,7 @@ class Night:
             if self.doubts and not self.is_night:
                 if self._switched and self.cell.is_dark is not False:
                     self.source, self.is_night = SUPPLY, True
-                elif self.cell.is_dark and not self.faults & COVERED:
+                elif self.cell.is_dark and now_s - self.cell.since_s < LONGEST_NIGHT_S:
                     self.source, self.is_night = CELL, True
         elif self._switched:
             self.source, self.is_night = SUPPLY, True
@@ -93,17 +108,49 @@ class Night:
         latitude, longitude = self._place or (0, 0)
         return astro.sun_height(utc_s, latitude, longitude)
 
-    def _bears_out(self, offset_s):
-        """Whether the last dusk or dawn that the photocell saw, or one before it, lay in this clock's twilight."""
-        if self._offset_s is None or abs(offset_s - self._offset_s) > CLOCK_STEP_S:
-            self._offset_s = None
-            if self.cell.is_dark is not None and self.cell.turned_s is not None:
-                utc_s = self.cell.turned_s + offset_s
-                height = self._height(utc_s)
-                rising = self._height(utc_s + _RISING_S) > height
-                if _TWILIGHT[1] < height < _TWILIGHT[0] and rising != self.cell.is_dark:
-                    self._offset_s = offset_s
-        return self._offset_s is not None
+    def _weigh(self, offset_s, height):
+        """Hold what the cell saw against this clock."""
+        cell = self.cell
+        is_new = self._offset_s is None or abs(offset_s - self._offset_s) > CLOCK_STEP_S
+        if is_new:
+            self._offset_s, self._borne_out, self._apart = offset_s, False, 0
+            self._extreme = self._early = self._weighed_s = None
+        if cell.is_dark is None:
+            return
+        if cell.turned_s is not None and cell.turned_s != self._weighed_s:
+            self._weighed_s = cell.turned_s
+            self._weigh_turn(self._height(cell.turned_s + offset_s), offset_s, is_new)
+            self._extreme = height
+        elif self._extreme is None or (height < self._extreme if cell.is_dark else height > self._extreme):
+            self._extreme = height
+
+    def _weigh_turn(self, height, offset_s, is_new):
+        """A dusk or a dawn of the cell, with the sun at this height: in its twilight it bears the clock out. One that
+        lies in its night shows that either is wrong. Nights that are too long at both ends are those of a cell that is
+        partly covered: clouds and a wrong clock make none, three times in a row."""
+        is_dusk = self.cell.is_dark
+        rising = self._height(self.cell.turned_s + offset_s + _RISING_S) > height
+        if _TWILIGHT[1] < height < _TWILIGHT[0] and rising != is_dusk:
+            self._offset_s, self._borne_out, self._apart = offset_s, True, 0
+        elif height <= _TWILIGHT[1]:
+            self._apart = 0
+        early, self._early = self._early, None
+        if height < _TWILIGHT[0] or is_new:
+            return
+        if is_dusk:
+            if self._extreme and self._is_dimmed(height):
+                self._early = height
+        elif early is not None and self._extreme < min(early, height) - _DEGREE:  # the sun was down in between
+            self._apart += 1
+            if self._apart >= APART_NIGHTS:
+                self._borne_out = True
+                self.faults |= COVERED
+
+    def _is_dimmed(self, height):
+        """Whether the light before this dusk was no more than a cover lets through, by this clock's sun. Else the light
+        is good, and the clock has the wrong season. Daylight rises by less than the square of the sun's sine."""
+        high, low = self._extreme >> 7, height >> 7
+        return self.cell.brightest * low * low <= _CLOUDS * self.cell.dusk_lux * high * high
 
     def _believes_cell(self):
         return self.cell.is_dark is not None and not self.faults and not self.cell.is_blind()
@@ -133,7 +180,7 @@ class Night:
         if is_dark == part:
             self._odd_s[part] = 0
             self._right_s[part] += span_s
-            if self._right_s[part] >= AGREES_S:
+            if self._right_s[part] >= AGREES_S and (part or self._apart < APART_NIGHTS):
                 self.faults &= ~_WRONG[part]
         else:
             self._right_s[part] = 0

@@ -23,6 +23,7 @@ class Photocell:
         self.since_s = 0  # of the verdict
         self.turned_s = None  # of the last dusk or dawn that it saw: a first verdict is neither
         self.own_lux = 0  # of the own lamp at full light
+        self.brightest = 0  # daylight since the last dawn, kept through the night
         self._armed = False  # the light went beyond the other level since the verdict changed
         self._crossing_s = None
         self._before = None  # (lux, percent, second) of the reading before
@@ -44,6 +45,7 @@ class Photocell:
             self._cross(ambient >= (self.dawn_lux if self._armed else self.dusk_lux), now_s)
         else:
             self._armed = self._armed or ambient >= self.dusk_lux
+            self.brightest = max(self.brightest, ambient)
             self._cross(ambient < (self.dusk_lux if self._armed else self.dawn_lux), now_s)
 
     def is_blind(self):
@@ -56,6 +58,8 @@ class Photocell:
         elif self._crossing_s is None:
             self._crossing_s = now_s
         elif now_s - self._crossing_s >= SETTLE_S:
+            if self.is_dark:
+                self.brightest = 0
             self.is_dark = not self.is_dark
             self.since_s = self.turned_s = now_s
             self._armed = False

@@ -20,13 +20,13 @@ def daylight(utc_s):
     return 5000 if 7 * HOUR <= utc_s % 86400 < 18 * HOUR else 1
 
 
-def run(ladder, cell, hours, start_s=0, utc_s=None, lux=None):
-    """Minute by minute; returns the verdicts by hour and the last source. lux: None for plain days."""
+def run(ladder, cell, hours, start_s=0, utc_s=None, lux=daylight):
+    """Minute by minute; returns the verdicts. lux: what the cell sees at all times, or by the true UTC."""
     nights = []
     for minute in range(hours * 60):
         now_s = start_s + minute * 60
         utc = None if utc_s is None else utc_s + minute * 60
-        cell.sample(daylight(NOON + now_s) if lux is None else lux, 0, now_s)
+        cell.sample(lux if isinstance(lux, int) else lux(NOON + now_s), 0, now_s)
         nights.append(ladder.decide(now_s, utc))
     return nights
 
@@ -85,6 +85,60 @@ def test_a_clock_that_is_set_by_hours_has_to_be_borne_out_anew():
         assert not nights[18 * 60 + 60] and ladder.source == SUN, error
         nights = run(ladder, cell, 24, 126 * HOUR, NOON + 126 * HOUR, lux=0)
         assert not nights[18 * 60 + 60], error  # and borne out: a cover changes nothing again
+
+
+def covered(utc_s):
+    """Lux through leaves and dirt: a day from 9:30 to 15:30 UTC, three hours short on either side, and a dim one."""
+    return 300 if 19 * HOUR <= 2 * (utc_s % 86400) < 31 * HOUR else 1
+
+
+def by_day(nights, first_minute):
+    """Minutes of light between 7:30 and 17:30 UTC. first_minute: from NOON."""
+    return len([1 for at in range(len(nights)) if nights[at] and 450 <= (720 + first_minute + at) % 1440 < 1050])
+
+
+def test_a_cell_that_is_partly_covered_costs_three_days_and_is_told():
+    cell, ladder = made()
+    nights = run(ladder, cell, 68, 0, NOON, covered)
+    assert not ladder.faults and ladder.doubts and 590 <= by_day(nights, 0) <= 640
+    nights = run(ladder, cell, 76, 68 * HOUR, NOON + 68 * HOUR, covered)  # from 8 o'clock: an hour and a half more
+    assert ladder.faults == night.COVERED and ladder.source == SUN and not ladder.doubts
+    assert by_day(nights[: 24 * 60], 68 * 60) <= 110 and by_day(nights[24 * 60 :], 92 * 60) == 0
+    nights = run(ladder, cell, 48, 144 * HOUR, NOON + 144 * HOUR)  # the leaves are gone
+    assert not ladder.faults and by_day(nights, 0) <= 2
+
+
+def test_a_partly_covered_cell_that_a_dusk_has_borne_out_before_costs_nothing_and_is_told():
+    cell, ladder = made()
+    run(ladder, cell, 48, 0, NOON)
+    nights = run(ladder, cell, 96, 48 * HOUR, NOON + 48 * HOUR, covered)
+    assert ladder.faults == night.COVERED and by_day(nights, 0) == 0
+
+
+def test_a_partly_covered_cell_bears_no_clock_out_that_shows_its_day_by_night():
+    for error in (-5, 5, 12):
+        cell, ladder = made()
+        nights = run(ladder, cell, 144, 0, NOON + error * HOUR, covered)
+        assert ladder.doubts, error
+        for minute in range(len(nights)):
+            assert nights[minute] or daylight(NOON + 60 * minute) > 35, (error, minute)
+
+
+def test_a_bright_day_is_no_cover_s_whatever_season_the_clock_says():
+    summer = NOON + 112 * 86400  # by this clock the sun sets at half past eight, and the cell's dusk is right
+    cell, ladder = made()
+    nights = run(ladder, cell, 120, 0, summer, lambda utc_s: 20 * daylight(utc_s))
+    assert ladder.doubts and all(nights[6 * 60 + 1 : 19 * 60])
+
+
+def test_a_step_of_the_clock_makes_the_nights_count_anew():
+    cell, ladder = made()
+    run(ladder, cell, 96, 0, NOON, covered)
+    assert not ladder.doubts
+    run(ladder, cell, 24, 96 * HOUR, NOON + 95 * HOUR, covered)
+    assert ladder.doubts
+    run(ladder, cell, 72, 120 * HOUR, NOON + 119 * HOUR, covered)
+    assert not ladder.doubts and ladder.faults == night.COVERED
 
 
 def test_a_supply_of_the_night_counts_for_more_than_a_clock_that_nothing_bears_out():

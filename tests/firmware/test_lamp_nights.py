@@ -2,7 +2,7 @@
 
 The control is the node's own, whole: photocell, ladder, calendar, presence, waves, commands. What fails is every clock
 with every photocell, place, supply and calendar, from the start or after two days; and every presence sensor with every
-neighbour and gateway.
+neighbour and gateway. A cell that is partly covered is walked beside clocks off by minutes and hours, in three seasons.
 """
 
 import itertools
@@ -14,8 +14,8 @@ import pytest
 
 from kerbnode import astro, control
 from kerbnode.lamp import Lamp
-from kerbnode.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUN, SUPPLY, UNKNOWN
-from kerbnode.photocell import SETTLE_S
+from kerbnode.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUN, SUPPLY, UNKNOWN, Night
+from kerbnode.photocell import SETTLE_S, Photocell
 from kerbtools.bench.lighting.ladder import BRISTOL
 from kerbtools.bench.lighting.nights import Settings, lamp_settings
 from kerbtools.bench.lighting.street import lux_at, remembered
@@ -41,6 +41,12 @@ SENSORS = ("nobody", "somebody", "stuck on", "silent", "not fitted")
 NEIGHBOURS = ("silent", "a storm of waves")
 GATEWAYS = ("silent", "put it out for an hour at noon and at midnight")
 DARK = [[127, 101, 1231, 0, 1440, 0, 0]]
+
+SHARES = (1.0, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.003)  # of the light that comes through leaves and dirt to the cell
+MINUTES_OFF = (0, -10, 10, -30, 30, -60, 60, -120, 120, -180, 180, -300, 300, -480, 480, 720)
+SEASONS_S = tuple(NOON_S + days * 86400 for days in (0, 91, 275))  # March, June, December
+COVER_STEP_S, COVER_DAYS = 1200, 6
+COST_DAYS, COST_H = 4, 16  # a cover costs light by day on so many days after a start, and so many hours in all
 
 
 @cache
@@ -140,6 +146,42 @@ def test_whatever_fails_of_clock_cell_place_and_supply(fails_from_s: int) -> Non
                 raise AssertionError(f"{', '.join(combination)}: {error}") from None
             sources.add(walk.lamp.night.source)
     assert len(COMBINATIONS) == 660 and len(sources) == 5 - (fails_from_s == 0)  # every rung was stood upon
+
+
+def cover(share: float, minutes_off: int, from_s: int) -> tuple[list[float], float, int]:
+    """Hours lit by day, day by day; hours dark by night; faults that it told."""
+    cell = Photocell(70, 35)
+    night = Night(cell, *BRISTOL, -20, -30, False)
+    burnt, dark_h, faults = [0.0] * COVER_DAYS, 0.0, 0
+    for now_s in range(0, COVER_DAYS * 86400, COVER_STEP_S):
+        lux = int(lux_at(from_s + now_s, BRISTOL) * share)
+        cell.sample(lux, 0, now_s)
+        cell.sample(lux, 0, now_s + SETTLE_S)
+        is_night = night.decide(now_s + SETTLE_S, from_s + now_s + 60 * minutes_off)
+        faults |= night.faults
+        height = degrees(from_s + now_s)
+        if height > DAY_DEGREES and is_night:
+            burnt[now_s // 86400] += COVER_STEP_S / 3600
+        elif height < NIGHT_DEGREES and not is_night:
+            dark_h += COVER_STEP_S / 3600
+    return burnt, dark_h, faults
+
+
+def test_a_partly_covered_cell_beside_any_clock() -> None:
+    costly = 0
+    with remembered():
+        for share, minutes_off, season_s, start_h in itertools.product(SHARES, MINUTES_OFF, SEASONS_S, (0, 12)):
+            burnt, dark_h, faults = cover(share, minutes_off, season_s + 3600 * start_h)
+            said = f"{share=} {minutes_off=} {season_s=} {start_h=}: {burnt} {dark_h}"
+            if share == 1 or abs(minutes_off) <= 10:
+                assert not dark_h, said
+            else:  # clock and cell are wrong: by no more than the clock is, and it is told
+                assert dark_h <= COVER_DAYS * abs(minutes_off) / 60 and (not dark_h or faults & COVERED), said
+            if abs(minutes_off) <= 10:
+                assert not any(burnt[COST_DAYS:]) and sum(burnt) <= COST_H, said
+                assert faults & COVERED or sum(burnt) <= 1, said
+                costly += sum(burnt) > 1
+    assert costly > 50
 
 
 def test_whatever_fails_of_sensor_neighbours_and_gateway() -> None:

@@ -23,16 +23,19 @@ DAY_DEGREES, NIGHT_DEGREES = 2.0, -5.0  # above: day; below: night, also by a cl
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """From `fails_s` of the year on. lux: what the cell says instead of the truth; None: the truth."""
+    """From `fails_s` of the year on. lux: what the cell says instead of the truth; None: the truth. share: of the light
+    that comes to it, from a start of the lamp on: one that has borne its clock out before would be too easy."""
 
     name: str
     clock: int | None = 0  # seconds off; None: lost
     lux: int | None = None
     fails_s: int = 0
     mends_s: int = YEAR_S[1] - YEAR_S[0]
+    share: float = 1.0
 
 
 MONTH_S = 30 * 86400
+SHARES = (0.1, 0.02, 0.005)
 TROUBLES = (
     Trouble("none"),
     Trouble("clock ten minutes slow", clock=-600),
@@ -41,6 +44,7 @@ TROUBLES = (
     Trouble("clock five hours slow for ten days in March", -5 * 3600, None, 2 * MONTH_S, 2 * MONTH_S + 10 * 86400),
     Trouble("clock half a day off for ten days in March", 12 * 3600, None, 2 * MONTH_S, 2 * MONTH_S + 10 * 86400),
     Trouble("photocell covered", lux=0),
+    *(Trouble(f"photocell sees {100 * share:g} % of the light", fails_s=SETTLE_S, share=share) for share in SHARES),
     Trouble("photocell sees a lamp beside it", lux=500),
     Trouble("clock lost for all the year", clock=None),
     Trouble("clock lost and photocell covered for ten days in March", None, 0, 2 * MONTH_S, 2 * MONTH_S + 10 * 86400),
@@ -74,7 +78,10 @@ def year(place: Place, trouble: Trouble, step_s: int, days: int = 365) -> tuple[
     for now_s in range(0, min(86400 * days, YEAR_S[1] - YEAR_S[0]), step_s):
         utc_s = YEAR_S[0] + now_s
         fails = trouble.fails_s <= now_s < trouble.mends_s
+        if fails and trouble.share < 1 and now_s == trouble.fails_s:
+            lamp = Lamp(lamp_settings(place, Settings()), [], [0], False)
         lux = lux_at(utc_s, place) if not fails or trouble.lux is None else trouble.lux
+        lux = int(lux * trouble.share) if fails else lux
         off_s = trouble.clock if fails else 0
         lamp.sense(lux, now_s)
         if step_s > 60:  # the cell is read each second: what it says has held by the next step
