@@ -51,13 +51,17 @@ class Changes:
             self._owed -= rise * (now_ms - at_ms)
             self._step(level, cause, at_ms)
 
-    def jump(self, level, cause, now_ms):
-        """The lamp shows this level from now on, without a ramp."""
+    def jump(self, level, cause, now_ms, is_anew=False):
+        """The lamp shows this level from now on, without a ramp. is_anew: for a cause of its own, though the level may
+        stay what it was."""
         if self.level is None:
             self.start(level, cause, now_ms)
         else:
+            before = self.level
             self.show(level, now_ms)
             self.settle(level, cause, now_ms)
+            if is_anew and self._measured is None and level == before:
+                self._step(level, cause, max(self._since_ms, now_ms // 1000 * 1000))
 
     def measure(self, level, cause, now_ms):
         """What the meter says against what was asked for, a lamp that is dark or lit in spite of it; None: they agree

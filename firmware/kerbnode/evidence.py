@@ -72,8 +72,13 @@ class Evidence:
             self._register.take(self._clock.uptime(), self._counters.boot_count)
         else:
             self._register.take((utc_s + 30) // 60 * 60, 0)
+
+    def keep_quarter(self):
+        """Put it on flash."""
         if self._register.is_full:
             self.move_quarters()
+        else:
+            self._register.keep()
 
     def move_quarters(self):
         """The records of quarters of an hour get their numbers, in a row, and go into the outbox."""

@@ -58,7 +58,7 @@ def _hold(board_hal, board, log, folder):
                 level = 0 if cell.is_dark is False else 100
                 parts.show(level, board_hal.ticks_ms())
                 if log:
-                    log[0].jump(level, BY_FAULT, log[1].uptime_ms())
+                    log[0].jump(level, BY_FAULT, log[1].uptime_ms(), step == FIRST_STEPS)
             board_hal.feed()
             board_hal.sleep_ms(STEP_MS)
         if log and log[2] is not None:

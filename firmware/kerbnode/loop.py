@@ -228,5 +228,6 @@ class Loop:
         """Safe mode: full light unless the photocell sees day. It is evidence as any other light."""
         level = self._lamp.ramp.jump(0 if self._lamp.cell.is_dark is False else 100)
         self._parts.show(level, now_ms)  # as the ramp's: what the photocell sees of its own lamp is taken off
-        self._changes.jump(level, BY_FAULT, now_ms)
+        self._changes.jump(level, BY_FAULT, now_ms, self._cause != BY_FAULT)
+        self._cause = BY_FAULT
         self._next_tick_ms = now_ms + SAFE_TICK_MS

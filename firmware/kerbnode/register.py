@@ -1,6 +1,6 @@
 """What a lamp counts and keeps: energy, hours, passages; and a record of each quarter of an hour.
 
-/node/lamp, a checked file, written with each record: the counters, and the records that wait until the next report
+/node/lamp, a checked file, written for each record: the counters, and the records that wait until the next report
 gives them their numbers in a row, so that level changes keep theirs in a row too.
 """
 
@@ -33,6 +33,7 @@ class Register:
         self._last_s = 0
         self.burnt_h = self._kept_burnt_h = 0  # of the commissioning burn that is over
         self.waiting = []
+        self.is_unkept = False  # the newest of them is in memory alone
 
     def open(self, newest, is_new_life=False):
         """Take up what is on flash. newest: the last member of the outbox's newest item. is_new_life: records dated by
@@ -80,7 +81,7 @@ class Register:
         return len(self.waiting) >= MAX_WAITING
 
     def take(self, second, boot):
-        """The record of now, kept on flash. boot: 0 where the second is UTC."""
+        """The record of now; `keep` puts it on flash. boot: 0 where the second is UTC."""
         lamp = self._lamp
         values = self._parts.values()
         values = {POWER: values[POWER], ENERGY: values[ENERGY]}
@@ -98,7 +99,7 @@ class Register:
         self._serial = self._serial + 1 & 0xFFFFFFFF
         self.waiting.append([second, boot, values, self._serial.to_bytes(4, "big")])
         self._last_s = 0 if boot else second
-        self.keep()
+        self.is_unkept = True
         lamp.presence.passages = 0
 
     def moved(self):
@@ -109,6 +110,7 @@ class Register:
     def keep(self):
         """Put all of it on flash."""
         presence = self._lamp.presence
+        self.is_unkept = False
         flash.replace(
             self._path,
             {

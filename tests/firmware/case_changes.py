@@ -101,3 +101,12 @@ def test_steps_that_nobody_takes_are_counted():
     for second in range(MAX_WAITING + 5):
         changes.start(second % 2, BY_SCHEDULE, second * 1000)
     assert len(changes.waiting) == MAX_WAITING and changes.dropped == 5
+
+
+def test_a_cause_of_its_own_is_a_step_though_the_level_stays():
+    changes = Changes()
+    changes.start(100, BY_SCHEDULE, 1000)
+    changes.jump(100, BY_FAULT, 4200, True)
+    changes.jump(100, BY_FAULT, 5200)
+    changes.jump(0, BY_FAULT, 9000)
+    assert changes.waiting == [(1, 100, BY_SCHEDULE), (4, 100, BY_FAULT), (9, 0, BY_FAULT)], changes.waiting

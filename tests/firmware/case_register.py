@@ -66,6 +66,7 @@ def test_a_new_life_tells_what_has_a_date_and_not_what_counts_from_a_boot_of_ano
     register, _ = make(path)
     register.take(900, 3)
     register.take(1800000900, 0)
+    register.keep()
     again, _ = make(path)
     assert again.open(b"", True) == 1800000900
     assert [item[:2] for item in again.waiting] == [[1800000900, 0]]
@@ -90,7 +91,10 @@ def test_counters_and_what_waits_survive():
     register.look(0, 5)
     register.look(7200 * 1000, 5)
     register.take(1800000000, 0)
+    assert register.is_unkept
     register.take(1800000900, 0)
+    register.keep()
+    assert not register.is_unkept
     again, lamp = make(path)
     lamp.presence.usual = lamp.presence.quiet_nights = 0
     assert again.open(b"") == 1800000900
@@ -105,6 +109,7 @@ def test_a_power_cut_between_outbox_and_file_doubles_nothing():
     path = os.getenv("KERB_TMP") + "/lamp"
     register, _ = make(path)
     register.take(1800000000, 0)
+    register.keep()
     other, _ = make(path)
     other.open(b"other")
     assert len(other.waiting) == 1

@@ -253,8 +253,56 @@ def test_light_of_safe_mode_is_in_the_log(world: World, tmp_path: Path) -> None:
     assert values == {LEVEL: 0, CAUSE: BY_FAULT} and not boot and abs(at_s - dawn - 61) < 5, (dawn, at_s, values)
 
 
-def test_light_after_an_error_is_in_the_log_of_the_start_that_follows(world: World, tmp_path: Path) -> None:
-    """What was not on flash yet when the error came is, too."""
+def test_light_of_safe_mode_has_a_cause_of_its_own_where_the_level_stays(world: World, tmp_path: Path) -> None:
+    for _ in range(SAFE_FAILURES + 1):
+        lamp = lamp_of(world, Ether(world), tmp_path, more=', "low": 100')
+        world.advance(4, timeout_s=30)
+        lamp.stop()
+    assert {percent for _, percent in lamp.luminaire.shown} <= {100}
+    assert lamp.node.outbox.newest()[2] == {LEVEL: 100, CAUSE: BY_FAULT}
+
+
+def test_a_quarter_s_record_waits_for_a_steady_light_and_is_of_its_second(world: World, tmp_path: Path) -> None:
+    """A ramp of a minute goes on, and frames come meanwhile."""
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    lamp = lamp_of(world, ether, tmp_path, more=', "ramp_down_ms": 60000')
+    file = tmp_path / str(NODE) / "lamp"
+    world.advance(890, timeout_s=30)
+    for ident, level in ((8, 100), (9, 20)):
+        gateway.tell(NODE, order(world, ident, DIM, level, 0, 3600)(last_seq(lamp)))
+        world.advance(3, timeout_s=30)
+    before = file.read_bytes()
+    world.advance(10, timeout_s=30)
+    gateway.tell(NODE, order(world, 10, DIM, 20, 0, 3600)(last_seq(lamp)))
+    world.advance(20, timeout_s=30)
+    assert not lamp.node.loop.is_steady and file.read_bytes() == before
+    (item,) = lamp.node.register.waiting
+    assert item[0] == world.start_utc + 900
+    world.advance(40, timeout_s=30)
+    assert lamp.node.loop.is_steady and file.read_bytes() != before and lamp.failure is None
+
+
+def test_where_no_light_is_steady_a_quarter_s_record_waits_no_longer_than_a_minute(
+    world: World, tmp_path: Path
+) -> None:
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    lamp = lamp_of(world, ether, tmp_path, more=', "ramp_down_ms": 60000, "ramp_up_ms": 10000')
+    file = tmp_path / str(NODE) / "lamp"
+    world.advance(895, timeout_s=30)
+    before = file.read_bytes()
+    for ident in range(8, 24):
+        gateway.tell(NODE, order(world, ident, DIM, 20 if ident & 1 else 100, 0, 3600)(last_seq(lamp)))
+        world.advance(2 if ident & 1 == 0 else 8, timeout_s=30)
+        if world.now() < world.start_utc + 955:
+            assert file.read_bytes() == before
+    assert world.now() > world.start_utc + 970 and file.read_bytes() != before and lamp.failure is None
+
+
+@pytest.mark.parametrize("level", [55, 100])
+def test_light_after_an_error_is_in_the_log_of_the_start_that_follows(world: World, tmp_path: Path, level: int) -> None:
+    """What was not on flash yet when the error came is, too; and its cause, where it is full light before and after."""
     ether = Ether(world)
     gateway = NativeGateway(world, ether, {NODE: SECRET})
     lamp = lamp_of(world, ether, tmp_path)
@@ -262,7 +310,7 @@ def test_light_after_an_error_is_in_the_log_of_the_start_that_follows(world: Wor
     lamp.stop()
     node, hal = lamp.node, Ticks(lamp.hal)
     node.clock._ticks_ms = hal.ticks_ms
-    node.changes.jump(55, BY_COMMAND, node.clock.uptime_ms())  # in memory alone
+    node.changes.jump(level, BY_COMMAND, node.clock.uptime_ms())  # in memory alone
     lampapp._hold(hal, BOARD, (node.changes, node.clock, node.boot, node.counters.life), str(tmp_path / str(NODE)))
     lamp = lamp_of(world, ether, tmp_path)
     lamp.hal.cause = SOFT
@@ -272,7 +320,7 @@ def test_light_after_an_error_is_in_the_log_of_the_start_that_follows(world: Wor
         (item.values[LEVEL], item.values[CAUSE]) for message in gateway.heard[NODE] if isinstance(message, Report)
         for item in message.records if CAUSE in item.values and message.boot is None
     ]  # fmt: skip
-    assert (55, BY_COMMAND) in found and found[found.index((55, BY_COMMAND)) + 1] == (100, BY_FAULT), found
+    assert (level, BY_COMMAND) in found and found[found.index((level, BY_COMMAND)) + 1] == (100, BY_FAULT), found
     assert not (tmp_path / str(NODE) / "held").exists()
 
 
