@@ -1,6 +1,7 @@
 """The bench of a street that runs the lamps' own program: it counts as the bench of the control does, and agrees with it."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -24,6 +25,29 @@ def test_a_night_of_the_program_is_that_of_the_control() -> None:
         assert abs(float(str(row["saving_percent"])) - float(str(row["of_the_bench_of_control"]))) <= 0.5, row
         whole, living = str(row["logs_whole_by_10"]).split(" of ")
         assert whole == living and float(str(row["stood_too_dark_percent"])) < 0.5, row
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_boards_show_what_native_lamps_show_to_the_second(tmp_path: Path) -> None:
+    """Three columns, a night with 9 passages an hour, nothing lost: the same levels at the same seconds. At dusk a
+    BH1750 rounds a lux away, which moves it by one of the scene's steps of ten seconds."""
+    case = firmware.cases()[1]
+    case = replace(case, night=replace(case.night, columns=3), deaf=False)
+    native, boards_ = (firmware.Walk(case, tmp_path / str(on), on, 0.0) for on in (False, True))
+    native.run()
+    boards_.run()
+    for place in range(3):
+        one, other = (settled(walk.steps[place]) for walk in (native, boards_))
+        assert [percent for _, percent in one] == [percent for _, percent in other], place
+        moved_s = [abs(at_us - other_us) / 1e6 for (at_us, _), (other_us, _) in zip(one, other, strict=True)]
+        assert len(moved_s) > 60 and max(moved_s[3:]) <= 1 and max(moved_s) <= 11, moved_s
+
+
+def settled(steps: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The levels that a lamp came to and stayed at for a second, and when."""
+    after = [*(at_us for at_us, _ in steps[1:]), 1 << 62]
+    return [step for step, next_us in zip(steps, after, strict=True) if next_us - step[0] >= 1_000_000]
 
 
 @pytest.mark.soak

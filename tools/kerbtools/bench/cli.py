@@ -62,6 +62,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="of parts gateways and lighting: little of it, to see that all of it works"
     )
+    parser.add_argument(
+        "--boards", action="store_true", help="of part street: emulated boards, all of them, in place of native lamps"
+    )
     options = parser.parse_args(arguments)
     if options.seeds is not None and options.seeds < 1:
         parser.error("--seeds: at least 1")
@@ -73,6 +76,8 @@ def main(arguments: Sequence[str]) -> int:
             given.append(range(1, options.seeds + 1))
         elif part in ("gateways", "lighting"):
             given.append(options.quick)
+        elif part == "street":
+            given.append(options.boards)
         rows = module.rows(*given)
         if options.json:
             for row in rows:

@@ -285,6 +285,16 @@ class NativeLamp:
         self._thread.start()
 
     @property
+    def shown(self) -> list[tuple[int, int]]:
+        """(us, percent) of each level that the 0-10 V line was told."""
+        return self.luminaire.shown
+
+    @property
+    def starts(self) -> int:
+        """Two: it asked for a reset, which ended it."""
+        return 1 + self.has_ended
+
+    @property
     def has_ended(self) -> bool:
         """It asked for a reset, or was stopped."""
         return not self._thread.is_alive()

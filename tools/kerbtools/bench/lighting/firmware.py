@@ -1,17 +1,19 @@
 """`kerb bench street`: how soon boards light up, and twenty lamps' whole program for three nights on one shared line.
 
-Lamps are the firmware's own source on CPython (kerbtools.bench.native), loop, parts, link, street and log; people,
-sensors, sky and faults are those of `kerb bench lighting`, whose table this one stands beside.
+Lamps are the firmware's own source on CPython (kerbtools.bench.native), loop, parts, link, street and log, or with
+`--boards` twenty emulated boards; people, sensors, sky and faults are those of `kerb bench lighting`, whose table this
+one stands beside.
 """
 
 # pyright: basic
 # The firmware is MicroPython's, which carries no types.
 
 import json
+import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 from kerbtools.bench.lighting import boards, centre, nights
 from kerbtools.bench.lighting import rows as control
+from kerbtools.bench.lighting.board_lamp import BoardLamp
 from kerbtools.bench.lighting.count import Count, add
 from kerbtools.bench.lighting.nights import HEIGHT_MM, MARGIN_S, RADAR_CONE, RADAR_MM, SUNSET, Night
 from kerbtools.bench.lighting.people import Person, arrivals
@@ -35,7 +38,7 @@ COUNTER = "Commerce Street West"  # the median of the centre's
 LATER_S = 7 * 365 * 86400  # the same weekday and season of 2026: a node believes no clock before its own time
 START_S = 900  # before the night's margin: hello, and the clock
 LOOK_S = 10  # each 2 s by default: fewer looks change no light, and cost a fifth
-RAMP_GAP_MS = 150  # steps as near as this are one ramp
+RAMP_GAP_MS = 250  # steps as near as this are one ramp: a board rounds one of them away
 MORNING_H = 10
 TIMEOUT_S = 3600
 STREET_FAULTS = Faults(missed=0.02, lost=0.01, dead=0.05)
@@ -64,19 +67,19 @@ def cases() -> list[Case]:
     return found
 
 
-def rows(columns: int = nights.COLUMNS) -> Iterator[dict[str, object]]:
+def rows(on_boards: bool = False, columns: int = nights.COLUMNS) -> Iterator[dict[str, object]]:
     """Some emulated boards' way to light, then a row a night, with what the bench of the control makes of it."""
     yield from boards.rows()
     for case in cases():
-        yield row(replace(case, night=replace(case.night, columns=columns)))
+        yield row(replace(case, night=replace(case.night, columns=columns)), on_boards)
 
 
-def row(case: Case) -> dict[str, object]:
+def row(case: Case, on_boards: bool = False) -> dict[str, object]:
     """Walk one night, count it, and wait for the morning."""
-    begun = time.process_time()
+    begun, begun_cpu_s = time.monotonic(), _cpu_s()
     night = case.night
     with tempfile.TemporaryDirectory(prefix="kerb-street-") as folder:
-        walk = Walk(case, Path(folder))
+        walk = Walk(case, Path(folder), on_boards)
         count = walk.run()
     pure = nights.run(night)
     response = {
@@ -87,7 +90,7 @@ def row(case: Case) -> dict[str, object]:
     }  # fmt: skip
     return {
         "night_of_20_lamps": case.name,
-        "lamps": night.columns,
+        "lamps": f"{night.columns}{' emulated boards' if on_boards else ''}",
         "saving_percent": round(control._saving(count), 1),
         "of_the_bench_of_control": round(control._saving(pure), 1),
         "most_possible": round(control._most(count), 1),
@@ -104,15 +107,19 @@ def row(case: Case) -> dict[str, object]:
         "collided": walk.collided,
         "waves_stale": walk.stale,
         "failed": walk.failed,
-        "cpu_s": round(time.process_time() - begun),
+        "cpu_s": round(_cpu_s() - begun_cpu_s),
+        "wall_s": round(time.monotonic() - begun),
     }
 
 
 class Walk:
-    """One night of a street of native lamps."""
+    """One night of a street. on_boards: of emulated boards, else of native lamps. steps: of each lamp's light, by
+    place: (us, percent). loss: of frames, at each listener."""
 
-    def __init__(self, case: Case, folder: Path) -> None:
+    def __init__(self, case: Case, folder: Path, on_boards: bool = False, loss: float = STREET_FAULTS.lost) -> None:
         self._case, self._folder = case, folder
+        self._on_boards, self._loss = on_boards, loss
+        self.steps: dict[int, list[tuple[int, int]]] = {}
         night = case.night
         self._dusk_s, self._dawn_s = nights.dusk_and_dawn(night.noon_s, night.place)
         self._start_s = (self._dusk_s - MARGIN_S) // 60 * 60
@@ -129,7 +136,7 @@ class Walk:
         case, night = self._case, self._case.night
         begin_s = self._start_s - START_S
         with World(seed=7, start_utc=begin_s, paused=True) as world:
-            ether = Ether(world, loss=STREET_FAULTS.lost)
+            ether = Ether(world, loss=self._loss)
             places = [place for place in range(night.columns) if place not in self._dead]
             gateway = NativeGateway(world, ether, {FIRST_NODE + place: SECRET for place in places})
             gateway.clock_off_s = case.clock_off_s
@@ -148,11 +155,11 @@ class Walk:
             noon_s = night.noon_s + 86400
             world.advance(max(0, noon_s - (12 - MORNING_H) * 3600 - world.now()), timeout_s=TIMEOUT_S)
             for place, lamp in lamps.items():
-                columns[place].shown.extend(_ramps(lamp.luminaire.shown, self._start_s))
-                columns[place].told = lamp.node._street.told
+                self.steps[place] = lamp.shown
+                columns[place].shown.extend(_ramps(lamp.shown, self._start_s))
                 self.living += 1
                 self.whole += self._is_whole(lamp, gateway.heard[FIRST_NODE + place], world)
-                self.failed += lamp.failure is not None
+                self.failed += lamp.failure is not None or lamp.starts > 1
         count = Count()
         needs = nights.needs_of(night, self._start_s, self._dusk_s, self._dawn_s)
         sun = nights.dusk_and_dawn(night.noon_s, night.place, SUNSET, SUNSET)
@@ -167,7 +174,7 @@ class Walk:
         night = self._case.night
         return night.per_hour[min(max(0, second - night.noon_s) // 3600, len(night.per_hour) - 1)]
 
-    def _lamp(self, world: World, ether: Ether, place: int, column: Column) -> NativeLamp:
+    def _lamp(self, world: World, ether: Ether, place: int, column: Column) -> NativeLamp | BoardLamp:
         night = self._case.night
         missed = random.Random(f"{night.seed}/missed/{place}").random  # noqa: S311
         seen = [_walker(person) for person in self._people if missed() >= STREET_FAULTS.missed]
@@ -175,28 +182,40 @@ class Walk:
         column.sights += [edge // 1000 - self._start_s * 1000 for edge in scene._edges[::2]]
         settings: dict[str, Any] = nights.lamp_settings(night.place, night.settings)
         settings |= {"look_s": LOOK_S, "spread_s": 120, "ahead": night.settings.ahead, "wave_s": night.settings.wave_s}
-        folder = self._folder / str(place)
-        lamp = NativeLamp(
-            world, ether, folder, FIRST_NODE + place, SECRET, scene, json.dumps(settings),
-            street_file(SECRET, FIRST_MEMBER + place, night.columns),
-        )  # fmt: skip
-        calendar = {"rules": [list(rule) for rule in night.rules], "zone": list(night.zone)}
-        (folder / "calendar.json").write_text(json.dumps(calendar))
-        lamp.hal.lux = lambda: lux_at(int(world.now()) // 10 * 10, night.place)
+        folder, node = self._folder / str(place), FIRST_NODE + place
+        street = street_file(SECRET, FIRST_MEMBER + place, night.columns)
+        calendar = json.dumps({"rules": [list(rule) for rule in night.rules], "zone": list(night.zone)})
+
+        def lux() -> int:
+            return lux_at(int(world.now()) // 10 * 10, night.place)
+
+        if self._on_boards:
+            files = {"/node/street.cbor": street, "/node/calendar.json": calendar.encode()}
+            return BoardLamp(world, ether, node, SECRET, scene, settings, files, lux)
+        lamp = NativeLamp(world, ether, folder, node, SECRET, scene, json.dumps(settings), street)
+        (folder / "calendar.json").write_text(calendar)
+        lamp.hal.lux = lux
         return lamp
 
-    def _count_line(self, ether: Ether, world: World, begin_s: int, lamps: dict[int, NativeLamp]) -> None:
+    def _count_line(
+        self, ether: Ether, world: World, begin_s: int, lamps: Mapping[int, NativeLamp | BoardLamp]
+    ) -> None:
         tally = ether.tally
         self.frames, self.collided = tally.frames, tally.collided
         self.busy_percent = tally.busy_us / (world.now() - begin_s) / 10_000
-        self.stale = sum(lamp.node.link.stale for lamp in lamps.values())
+        self.stale = sum(lamp.node.link.stale for lamp in lamps.values() if isinstance(lamp, NativeLamp))
 
-    def _is_whole(self, lamp: NativeLamp, heard: Sequence[Any], world: World) -> bool:
+    def _is_whole(self, lamp: NativeLamp | BoardLamp, heard: Sequence[Any], world: World) -> bool:
         """Whether the gateway has every level change of the night."""
         until_s = self._dawn_s + MARGIN_S - (self._start_s - START_S)
         kept = {int(text.split()[2]) for at_s, text in lamp.lines if text.startswith("changed") and at_s < until_s}
         came = {record.index for message in heard if isinstance(message, Report) for record in message.records}
         return bool(kept) and kept <= came
+
+
+def _cpu_s() -> float:
+    """Of this process and of those that it has waited for."""
+    return sum(os.times()[:4])
 
 
 def _path(rate: float, evening: str) -> Night:

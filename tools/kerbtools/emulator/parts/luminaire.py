@@ -12,8 +12,9 @@ class Luminaire(Part):
     """rated_w at full light. Power is standby, a tenth of the rest for the driver, and the light in proportion.
 
     The power factor falls with the load, as that of drivers does. The curve is invented and plausible. floor: the least
-    light of a driver that has mains. Of "dead" its light source is open, of "driver" it is the driver, which draws
-    nothing; of "partial" a string of four is dark; of "cycling" it goes out for one minute in five.
+    light of a driver that has mains. on_level: called with each level that is asked for, and its moment. Of "dead" its
+    light source is open, of "driver" it is the driver, which draws nothing; of "partial" a string of four is dark; of
+    "cycling" it goes out for one minute in five.
     """
 
     FAULTS = ("dead", "driver", "partial", "stuck_full", "cycling")
@@ -25,6 +26,7 @@ class Luminaire(Part):
         self.closed = True  # whether the relay gives it mains
         self.floor = FLOOR
         self.on_power: Callable[[], None] = _nothing  # its driver gets mains again
+        self.on_level: Callable[[float, int], None] = _nobody
         self._mains_v = mains_v
         self._energy_wh = 0.0
         self._counted_us: int | None = None
@@ -76,6 +78,7 @@ class Dimmer(Part):
         self._luminaire.settle(now_us)
         if self.present:
             self._luminaire.level = 1.0 - duty if self._inverted else duty
+            self._luminaire.on_level(self._luminaire.level, now_us)
         self.draws(duty > 0, now_us)
 
 
@@ -134,3 +137,7 @@ class ZeroCross:
 
 def _nothing() -> None:
     pass
+
+
+def _nobody(level: float, now_us: int) -> None:
+    """Nobody asks what its level is."""
