@@ -15,7 +15,7 @@ from kerbnode.link import lora as node_lora
 from kerbtools.device import cli as device_cli
 from kerbtools.emulator import Board
 from kerbtools.provision import cli, links
-from kerbtools.provision.errors import OrderError, ProvisionError
+from kerbtools.provision.errors import NotReady, OrderError, ProvisionError
 
 PASSWORD, SECRET = "lanterns and lamps", "hush-hush-9"
 QUICK = ("--no-selftest", "--site", "harbour")
@@ -72,6 +72,13 @@ def test_links_and_secrets_reach_the_board_and_no_output(
     assert kerb(cli.provision, "--port", board.usb_path, *QUICK, "--link", "serial:")[0] == 0
     board.cut_power()
     assert on(board, links.LINKS) == ["serial:"] and not set(links.SECRETS) & set(board.list_files())
+
+
+def test_a_role_has_the_links_that_its_firmware_speaks() -> None:
+    links.check_board("P", "pico_w", "bin", ("ble:", "mqtt://10.0.0.2", "serial:"))
+    with pytest.raises(NotReady, match="a lamp has no link ble:") as refused:
+        links.check_board("P", "pico_w", "lamp", ("serial:", "ble:"))
+    assert "serial:" in refused.value.hint
 
 
 def test_a_list_names_links_of_its_own(

@@ -100,7 +100,7 @@ def prepare(
     check(registry, order, found.unique_id)
     if not discards:
         check_waiting(port, found)
-    check_board(port, found.board, order.links or access.links or ())
+    check_board(port, found.board, found.role, order.links or access.links or ())
     reservation = provisioning.reserve(
         registry,
         unique_id=found.unique_id,

@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 from kerbnode.link import lookup
 from kerbnode.link.fallback import MAX_LINKS  # pyright: ignore[reportUnknownVariableType]
 from kerbnode.link.lora import MOST_SPREAD_S  # pyright: ignore[reportUnknownVariableType]
-from kerbtools import boards
+from kerbtools import boards, bundle
 from kerbtools.provision.errors import NotReady, OrderError
 from kerbtools.provision.shell import read_bytes
 from kerbwire import lora
@@ -160,13 +160,20 @@ def read_links(strings: Sequence[str]) -> tuple[str, ...]:
     return tuple(strings)
 
 
-def check_board(port: str, board: str, strings: Sequence[str]) -> None:
-    """NotReady where a board has no radio for a link."""
+def check_board(port: str, board: str, role: str, strings: Sequence[str]) -> None:
+    """NotReady where a board has no radio for a link, or its role does not speak over it."""
     facts = boards.load(board)
+    spoken = bundle.LINKS.get(role, {}).values()
     for text in strings:
-        radio = SCHEMES[text.partition(":")[0]][2]
+        scheme = text.partition(":")[0]
+        radio = SCHEMES[scheme][2]
         if radio is not None and radio not in facts.radio and not getattr(facts, radio, None):
             raise NotReady(f"The board on {port}, a {board}, has no {radio} for {text}.", "Name another link: --link")
+        if radio is not None and radio not in spoken:
+            raise NotReady(
+                f"The board on {port} is a {role}, and a {role} has no link {scheme}:.",
+                f"Name another one: serial:, or one over {' or '.join(spoken) or 'a cable'}",
+            )
 
 
 def read_wifi(path: Path) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def plan(port: str, found: Found, there: Present, access: Access) -> dict[str, b
     """What is to lie on the board, by path; None: nothing. What is not named stays. OrderError, NotReady."""
     assert found.node is not None
     links = access.links or read_links(there.links)
-    check_board(port, found.board, links)
+    check_board(port, found.board, found.role, links)
     uses = {name.partition(":")[0] for name in links}
     if access.brings and not uses & {"mqtt", "mqtts"}:
         raise OrderError(
