@@ -225,7 +225,7 @@ def test_a_dead_server_is_asked_twice_then_another_and_then_the_last_address_ser
     made = a_lookup(net, [NAME, "10.0.0.7"])
     assert result(net, made, ("10.0.0.1", "0.0.0.0", "10.0.0.1", "10.0.0.3", "10.0.0.4")) == "10.0.0.7"
     assert [server for server, _ in net.asked] == ["10.0.0.1"] * 2 + ["10.0.0.3"] * 2
-    assert len({data[:2] for _, data in net.asked}) == 4 and 6000 <= net.now_ms <= lookup.MOST_MS
+    assert len({data[:2] for _, data in net.asked}) == 2 and 6000 <= net.now_ms <= lookup.MOST_MS
     assert made.trouble == "name server 10.0.0.1 does not answer"
     assert result(net, a_lookup(net)) == (
         "name server 10.0.0.1 does not answer: check the name, or give an address: kerb links --link"
@@ -243,6 +243,30 @@ def test_a_server_that_lies_is_not_the_last_word():
     assert result(net, made, ("10.0.0.1", "10.0.0.3")) == "10.0.0.7" and len(net.asked) == 2 and net.now_ms < 100
     assert made.trouble == "name server 10.0.0.1 knows no such name"
     assert result(net, a_lookup(net), ("10.0.0.3",)).startswith("name server 10.0.0.3 is not there: check")
+
+
+def test_an_answer_to_the_first_try_is_not_too_late_in_the_second():
+    net = Net()
+    made = a_lookup(net)
+    made.begin(("10.0.0.1",))
+    while len(net.asked) < 2:
+        assert made.step() is None
+        net.sleep_ms(10)
+    net.queue.append(GOOD[0].replace(IDENT, net.asked[0][1][:2]))
+    assert made.step() == "10.0.0.2"
+
+
+def test_a_network_that_goes_between_two_tries_is_no_error_of_the_link():
+    net = Net()
+    made = a_lookup(net, [NAME, "10.0.0.7"])
+    made.begin(("10.0.0.1",))
+    assert made.step() is None
+    net.servers["10.0.0.1"] = OSError(118, "no network")
+    found = None
+    while found is None:
+        net.sleep_ms(100)
+        found = made.step()
+    assert found == "10.0.0.7" and made.trouble == "name server 10.0.0.1 is not there" and net.open == 0
 
 
 def test_strangers_messages_are_passed_over_and_counted_and_end():

@@ -342,6 +342,21 @@ def test_a_name_is_asked_of_the_networks_servers_and_kept_when_the_broker_was_th
     )
 
 
+def test_flash_waits_for_a_steady_light():
+    names = Names("10.0.0.7")
+    link = a_named_link(Air(), names)
+    link.step()  # switches the radio on, which waits for that too
+    link.steady = False
+    while not link.is_ready:
+        link.step()
+    link.step()
+    assert ("proven", "10.0.0.7") not in names.calls
+    link.steady = True
+    link.step()
+    link.step()
+    assert names.calls.count(("proven", "10.0.0.7")) == 1
+
+
 def test_an_address_at_which_nobody_is_is_told_and_another_one_tried():
     air = Air(connects=False)
     names = Names("10.0.0.7")

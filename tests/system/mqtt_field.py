@@ -91,9 +91,9 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
-    def deny_writing(self, user: str | None) -> None:
-        """The access list lets this user say nothing any more; None: everybody what the list says again."""
-        denied = "" if user is None else f"\nuser {user}\ntopic deny kerb/1/{SITE}/up/{user}\n"
+    def deny(self, node: int, way: str | None) -> None:
+        """The access list takes "up" or "down" from a node; None: all get again what the list says."""
+        denied = "" if way is None else f"\nuser {node}\ntopic deny kerb/1/{SITE}/{way}/{node}\n"
         (self.folder / "acl").write_text(_ACCESS_LIST + denied)
         assert self._process is not None
         self._process.send_signal(signal.SIGHUP)

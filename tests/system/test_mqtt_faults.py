@@ -167,19 +167,22 @@ def test_an_expired_certificate(field: Field, node: Board, tmp_path: Path) -> No
 
 
 @pytest.mark.soak
-def test_a_write_that_the_access_list_denies(field: Field, node: Board) -> None:
+def test_an_access_list_that_denies_either_way(field: Field, node: Board) -> None:
     """The broker acknowledges and drops: the node learns it from the gateway's silence, and keeps what it has."""
     broker, number = field.broker, address(node)
-    broker.deny_writing(str(number))
+    broker.deny(number, "down")
     try:
         node.start()
         field.world.advance(DAY / 2)
         assert len(field.taken(number)) == 12 and not field.taken(number) & field.council.record_ids()
+        broker.deny(number, "up")
+        field.world.advance(DAY / 2)
+        assert len(field.taken(number)) == 24 and not field.taken(number) & field.council.record_ids()
         assert "note link" not in notes(node)
         assert f"Denied PUBLISH from {number} " in broker.log()
     finally:
-        broker.deny_writing(None)
-    assert len(field.settle(number)) >= 12
+        broker.deny(number, None)
+    assert len(field.settle(number)) >= 24
 
 
 @pytest.mark.soak

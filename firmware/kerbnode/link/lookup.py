@@ -261,17 +261,17 @@ class Lookup:
                     self._until = hal.ticks_add(hal.ticks_ms(), min(ttl_s, 86400) * 1000)
                     self.trouble = ""
                     return
+            if hal.ticks_diff(hal.ticks_ms(), self._since) >= TRY_MS:
+                if self._tries < TRIES:
+                    self._say()
+                else:
+                    self._next("name server %s does not answer" % self._servers[0])
         except OSError:  # nobody is there, says its machine
             self._next("name server %s is not there" % self._servers[0])
-            return
-        if hal.ticks_diff(hal.ticks_ms(), self._since) >= TRY_MS:
-            if self._tries < TRIES:
-                self._say()
-            else:
-                self._next("name server %s does not answer" % self._servers[0])
 
     def _open(self):
-        """A socket with a port of chance for each server: who does not see the question must guess that too."""
+        """A socket with a port of chance for each server, as the question's number is: who does not see it must guess
+        both. The second try is the same question, so that an answer to the first one is not too late."""
         made = self._socket = self._module.socket(self._module.AF_INET, self._module.SOCK_DGRAM)
         made.setblocking(False)
         chance = self._hal.random(2)
@@ -281,13 +281,13 @@ class Lookup:
             pass
         made.connect((self._servers[0], self._port))
         self._tries = 0
+        self._ident = self._hal.random(2)
         self._say()
 
     def _say(self):
         self._tries += 1
         self._noise = 0
         self._since = self._hal.ticks_ms()
-        self._ident = self._hal.random(2)
         try:
             self._socket.send(question(self._ident, self._name))
         except OSError as error:

@@ -56,6 +56,7 @@ class Mqtt:
         self._tls = tls
         self._names: "Any" = names
         self._address = facts["host"]
+        self._unproven = False  # a name's address, at which the broker has taken the node
         self._name = "kerb-%s-%d" % (site, node)
         self._up = _text("kerb/1/%s/up/%d" % (site, node))
         self._down = _text("kerb/1/%s/down/%d" % (site, node))
@@ -235,6 +236,9 @@ class Mqtt:
     def _watch(self, now):
         """A radio may be deaf and not know it: what is not answered ends the connection."""
         hal = self._hal
+        if self._unproven and self.steady:  # flash may take its time
+            self._unproven = False
+            self._names.proven(self._address)
         if self._unacked is not None and hal.ticks_diff(now, self._sent) > ANSWER_MS:
             self._fail("the broker acknowledges nothing")
         elif hal.ticks_diff(now, self._heard) > 1500 * KEEPALIVE_S:
@@ -336,8 +340,7 @@ class Mqtt:
     def _is_ready(self):
         self.failures = self._rest_ms = 0
         self.trouble = ""
-        if self._names:
-            self._names.proven(self._address)
+        self._unproven = bool(self._names)
         self._go(READY)
         try:
             self.tally.rssi = self._radio.status("rssi")
