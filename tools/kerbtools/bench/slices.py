@@ -24,6 +24,9 @@ LOADED = (
     "kerbnode.orders",
     "kerbnode.log",
     "kerbnode.telling",
+    "kerbnode.link.uplink",  # these three at a steady light
+    "kerbnode.link.mqtt",
+    "kerbnode.link.lamplora",
 )
 _LOAD = f"""
 import time, json

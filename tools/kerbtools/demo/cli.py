@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     kinds = [*links.names(), links.MIXED]
     parser.add_argument(
-        "--link", choices=kinds, default="serial", help="how bins reach the gateway; mixed: each in another way"
+        "--link", choices=kinds, default="serial", help="how nodes reach the gateway; mixed: each in another way"
     )
     parser.add_argument("--lamps", type=_lamps, default=LAMPS, metavar="N", help=f"in a row (default {LAMPS})")
     options = parser.parse_args(arguments)

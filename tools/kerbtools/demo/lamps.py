@@ -2,7 +2,8 @@
 
 import random
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from rich.text import Text
 
@@ -40,7 +41,8 @@ _LIGHTS = (" ", "░", "▒", "▓", "█")
 
 
 class Lamps:
-    """`count` lamps in a row. on_line: of each, by its address. walkers: None for some at random."""
+    """`count` lamps in a row. on_line: of each, by its address. walkers: None for some at random. options: of a lamp's
+    board, by its address, for the link that it has beside the line."""
 
     def __init__(
         self,
@@ -49,15 +51,16 @@ class Lamps:
         count: int,
         on_line: Callable[[int], Callable[[Board, str], None]],
         walkers: Sequence[Walker] | None = None,
+        options: Callable[[int], Mapping[str, Any]] = lambda node: {},
     ) -> None:
         self._world = world
         self.ether = Ether(world)
         start_us = world.start_utc * 1_000_000
         self._walkers = list(_walkers(world.seed, start_us, count)) if walkers is None else list(walkers)
+        self._options = options
         self._secret = secrets.token_bytes(SECRET_SIZE)
         self.identities = [
-            Identity(node=FIRST_ADDRESS + place, secret=secrets.token_bytes(SECRET_SIZE), site=site)
-            for place in range(count)
+            Identity(node=node, secret=secrets.token_bytes(SECRET_SIZE), site=site) for node in addresses(count)
         ]
         self.boards = [
             self._column(place, identity, count, on_line(identity.node))
@@ -72,9 +75,10 @@ class Lamps:
     def _column(self, place: int, identity: Identity, count: int, on_line: Callable[[Board, str], None]) -> Board:
         seed, start_us = f"{self._world.seed}/column/{place}", self._world.start_utc * 1_000_000
         scene = ColumnScene(seed, start_us, place * SPACING_M, self._walkers)
+        options = {name: value for name, value in self._options(identity.node).items() if name != "board"}
         board = Board(
             self._world, BOARD, "lamp", identity=identity, config=CONFIG, scene=scene, on_line=on_line, wiring=WIRING,
-            ether=self.ether,
+            ether=self.ether, **options,
         )  # fmt: skip
         board.write_file("/node/street.cbor", street_file(self._secret, FIRST_MEMBER + place, count))
         return board
@@ -110,6 +114,11 @@ class Lamps:
             if 0 <= at < width:
                 ground[at] = "o" if abs(walker.speed_mps) < CYCLE_MPS else "%"
         return Text.assemble((light + "\n", "yellow"), levels + "\n", ("".join(ground), "bold"))
+
+
+def addresses(count: int) -> list[int]:
+    """Of so many lamps."""
+    return [FIRST_ADDRESS + place for place in range(count)]
 
 
 def street_file(secret: bytes, member: int, count: int, scope: int = SCOPE, epoch: int = 0) -> bytes:

@@ -1,4 +1,4 @@
-"""The demo's bins on LoRa: one channel for the street, and the gateway's radio modem, an emulated board on USB."""
+"""The demo's nodes on LoRa: one channel for the street, and the gateway's radio modem, an emulated board on USB."""
 
 import random
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The demo's bins on Wi-Fi: an access point in the street, and MQTT to the council's broker, as the gateway has it."""
+"""The demo's nodes on Wi-Fi: an access point in the street, and MQTT to the council's broker, as the gateway has it."""
 
 import json
 import random

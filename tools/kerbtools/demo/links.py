@@ -1,6 +1,7 @@
-"""How the bins of the demo's street reach their gateway: one kind of link each, by name, or a mixture of them.
+"""How the nodes of the demo's street reach their gateway: one kind of link each, by name, or a mixture of them.
 
-A kind is a class `Link` in `kerbtools.demo.link_NAME`; it is loaded only when it is asked for.
+Lamps have a line of their own, on which their waves go whatever else they have. A kind is a class `Link` in
+`kerbtools.demo.link_NAME`; it is loaded only when it is asked for.
 """
 
 import importlib
@@ -16,7 +17,9 @@ from kerbtools.demo.broker import Broker
 from kerbtools.emulator import Board, World
 
 NAMES = ("serial", "mqtt", "ble", "lora")
-MIXED = "mixed"  # each bin has another kind, in turn
+MIXED = "mixed"  # each bin has another kind, in turn, and each lamp
+LAMP_NAMES = ("mqtt", "lora")  # kinds that a lamp has beside its line
+LINE = "line"  # the kind of a lamp that has none beside it
 LINKS_FILE = "/node/links.json"
 
 Wait = Callable[[float], object]  # so many real seconds, or until the demo ends
@@ -42,7 +45,7 @@ class Misfortune:
 
 
 class Link(Protocol):
-    """One kind of link, for some of the bins. Made before any board is."""
+    """One kind of link, for some of the nodes. Made before any board is."""
 
     note: str  # one line for the people who look on: what carries the frames
 
@@ -84,17 +87,19 @@ def names() -> list[str]:
     return [name for name in NAMES if importlib.util.find_spec(f"kerbtools.demo.link_{name}")]
 
 
-def open_links(name: str, nodes: Sequence[int], ground: Ground) -> "Links":
+def open_links(name: str, bins: Sequence[int], lamps: Sequence[int], ground: Ground) -> "Links":
     """The kinds for these nodes, none of them started. name: of one kind, or MIXED."""
     # There are fewer bins than kinds: a cable is the one to do without.
     kinds = sorted(names(), key=lambda kind: kind == "serial") if name == MIXED else [name]
     made: dict[str, Link] = {}
-    for kind in kinds[: len(nodes)]:
+    for kind in kinds[: len(bins)]:
         module = importlib.import_module(f"kerbtools.demo.link_{kind}")
         folder = ground.folder / kind
         made[kind] = module.Link(Ground(ground.world, ground.site, ground.seed, folder, ground.broker))
     order = list(made)
-    return Links({node: order[place % len(order)] for place, node in enumerate(nodes)}, made)
+    for_lamps = [kind for kind in order if kind in LAMP_NAMES] + ([LINE] if name not in LAMP_NAMES else [])
+    found = {node: order[place % len(order)] for place, node in enumerate(bins)}
+    return Links(found | {node: for_lamps[place % len(for_lamps)] for place, node in enumerate(lamps)}, made)
 
 
 def write_links(board: Board, *strings: str) -> None:
@@ -103,7 +108,7 @@ def write_links(board: Board, *strings: str) -> None:
 
 
 class Links:
-    """The kinds of one street as one. kinds: of each node, by its address."""
+    """The kinds of one street as one. kinds: of each node, by its address; LINE: of a lamp that has its line alone."""
 
     def __init__(self, kinds: Mapping[int, str], made: Mapping[str, Link]):
         self.kinds = kinds
@@ -111,20 +116,35 @@ class Links:
 
     @property
     def note(self) -> str:
-        return " ".join(
-            f"{name}: {link.note} (node {', '.join(str(node) for node, kind in self.kinds.items() if kind == name)})."
-            for name, link in self._made.items()
-        )
+        return " ".join(f"{name}: {link.note} ({self._nodes(name)})." for name, link in self._made.items()) + self._more
+
+    def _nodes(self, kind: str) -> str:
+        return "node " + ", ".join(str(node) for node, its in self.kinds.items() if its == kind)
+
+    @property
+    def _more(self) -> str:
+        if not self.has_line:
+            return ""
+        why = " Bluetooth is for bins and technicians: a lamp listens all the time." if "ble" in self._made else ""
+        return f" {LINE}: lamps share it with the gateway ({self._nodes(LINE)}).{why}"
 
     def kind(self, name: str) -> Link:
         """KeyError where none of the nodes has it."""
         return self._made[name]
 
     def options(self, node: int) -> Mapping[str, Any]:
-        return self._made[self.kinds[node]].options(node)
+        made = self._made.get(self.kinds[node])
+        return {} if made is None else made.options(node)
 
     def join(self, node: int, board: Board) -> None:
-        self._made[self.kinds[node]].join(node, board)
+        made = self._made.get(self.kinds[node])
+        if made is not None:
+            made.join(node, board)
+
+    @property
+    def has_line(self) -> bool:
+        """Whether a lamp has no other way to the gateway than its street's line."""
+        return LINE in self.kinds.values()
 
     def inlets(self) -> list[str]:
         return [inlet for link in self._made.values() for inlet in link.inlets()]

@@ -42,7 +42,7 @@ def draw(street: Street, chaos: Chaos | None) -> RenderableType:
             str(council.get(node, 0)),
         )
     lines = [f"council's broker: {street.broker.name} on loopback port {street.broker.port}. {_last(street)}"]
-    lines.append(f"bins by {street.links.note}" + (" Lamps share a line of their own." if street.lamps else ""))
+    lines.append(street.links.note + (" Waves go from lamp to lamp on a line of their own." if street.lamps else ""))
     if chaos is not None:
         tally = chaos.tally
         lines.append(

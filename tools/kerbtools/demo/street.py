@@ -12,7 +12,7 @@ from typing import Self
 from kerbtools.demo.broker import Broker, open_broker
 from kerbtools.demo.council import Council
 from kerbtools.demo.gateway import SETTLEMENT, GatewayProcess
-from kerbtools.demo.lamps import Lamps
+from kerbtools.demo.lamps import Lamps, addresses
 from kerbtools.demo.ledger import Ledger, Verdict, count_by_node
 from kerbtools.demo.links import Ground, open_links
 from kerbtools.emulator import Board, Identity, World
@@ -30,7 +30,7 @@ _LOOK_S = 0.1
 class Street:
     """Everything that the demo runs, in one temporary folder. A context manager: it leaves nothing behind.
 
-    link: how bins reach the gateway, by a name of kerbtools.demo.links; lamps share a line of their own whatever it is.
+    link: how nodes reach the gateway, by a name of kerbtools.demo.links; lamps have a line of their own beside it.
     lamps: how many, in a row. start_utc: of the world.
     """
 
@@ -54,16 +54,18 @@ class Street:
         self.world = World(seed=seed, start_utc=start_utc, speed=speed)
         identities = [Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node, _ in BINS]
         ground = Ground(self.world, SITE, seed, folder / "links", self.broker)
-        self.links = open_links(link, [node for node, _ in BINS], ground)
+        self.links = open_links(link, [node for node, _ in BINS], addresses(lamps), ground)
         bins = [self._bin(board, identity, config) for (_, board), identity in zip(BINS, identities, strict=True)]
-        self.lamps = Lamps(self.world, SITE, lamps, self._on_line) if lamps else None
+        self.lamps = Lamps(self.world, SITE, lamps, self._on_line, options=self.links.options) if lamps else None
         columns = self.lamps.boards if self.lamps else []
         if self.lamps:
             identities += self.lamps.identities
+            for identity, board in zip(self.lamps.identities, columns, strict=True):
+                self.links.join(identity.node, board)
         self.boards = bins + columns
         self.nodes = {identity.node: board for identity, board in zip(identities, self.boards, strict=True)}
         inlets = self.links.inlets()
-        if self.lamps:
+        if self.lamps and self.links.has_line:
             inlets.append(f"serial:{self.lamps.ether.path}?baud=115200")
         self.gateway = GatewayProcess(
             folder / "gateway",
