@@ -174,3 +174,22 @@ def as_heard_at(data: bytes, *, sent: int, heard: int) -> bytes:
             out.append(0)
         at += 10 * step
     return bytes(out)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "cause", "step"),
+    [
+        ("udp:127.0.0.1:5690", 0, "another program has the port", "ss -ulpn"),
+        ("udp:127.0.0.1:5690", 40, "somebody sends there", "firewall"),
+        ("replay:street.kcap", 0, "the file is not there", "ls -l FILE"),
+        ("replay:street.kcap", 40, "pieces of the file are damaged", "kerb decode FILE"),
+        ("mqtt:host:1883/quay", 0, "see broker and tls above", "--only broker,tls"),
+    ],
+)
+def test_a_link_that_no_other_check_looks_at(world: World, name: str, frames: int, cause: str, step: str) -> None:
+    """Down, or noisy: what is said of it is said of its own kind."""
+    recent = {"frames": frames, "noise": frames, "span_s": 900}
+    row = {"name": name, "connected": bool(frames), "last_error": "it cannot be opened", "recent": recent}
+    found = links._heard(Subject(world.config), row)
+    assert found.verdict == FAIL and any(cause in text for text in found.causes)
+    assert any(step in text for text in found.next)

@@ -47,6 +47,19 @@ _NOISE = {
         ("somebody publishes there who is no node of ours",),
         ("let only nodes write kerb/1/SITE/up/# in the broker's access list",),
     ),
+    "udp": (
+        ("somebody sends there who is no node of ours",),
+        ("let only the operator's private network reach this port, by the host's firewall",),
+    ),
+    "replay": (("pieces of the file are damaged",), ("kerb decode FILE",)),
+}
+# The same of a link that is down, where no other check looks at it.
+_DOWN = {
+    "udp": (
+        ("another program has the port", "the address is none of this host's"),
+        ("sudo ss -ulpn", "ip address"),
+    ),
+    "replay": (("the file is not there, or none that kerb capture wrote",), ("ls -l FILE", "kerb decode FILE")),
 }
 
 
@@ -290,12 +303,12 @@ def _heard(subject: Subject, row: dict[str, Any]) -> Finding:
     scheme = row["name"].partition(":")[0]
     if not row["connected"]:
         where = "ble" if scheme == "ble" else "serial" if scheme in _ON_PORTS else "broker,tls"
+        above = (f"see {where.replace(',', ' and ')} above",), (f"kerb doctor --only {where}",)
         return Finding(
             "inlets",
             FAIL,
             f"it is down: {clean(row['last_error'] or 'not open yet')}",
-            (f"see {where.replace(',', ' and ')} above",),
-            (f"kerb doctor --only {where}",),
+            *_DOWN.get(scheme, above),
             subject=name,
             explains=("nodes", "problems", "supply"),
         )
