@@ -8,6 +8,7 @@ identity, which no wait mends, ends at the REPL.
 import gc
 
 from kerbnode import hal, retained
+from kerbnode.modules import let_go_of_sampling
 
 FOLDER = "/node"
 CRASH_SLEEP_S = 60  # after the first error in a row; doubled for each further one
@@ -75,6 +76,7 @@ def run(board_hal, board, journal, folder=FOLDER):
         sleep_ms, sample, settings = _short(board_hal, board, journal, state, folder)
         if sleep_ms is None:
             collect_often()
+            let_go_of_sampling(board)  # what stays is loaded in its place
             from kerbnode.node import Node
 
             node = Node(board_hal, board, journal, folder, settings if sample else None)

@@ -15,11 +15,7 @@ from kerbnode import flash
 from kerbnode.retained import life_tag
 
 LOST, HALF, INTACT = 0, 1, 2
-LIFE_SIZE = 8
-MAX_BLOCK = 64  # the most that settings let a block be; the skip has to cover any earlier setting
-MAX_READ_ERRORS = 8  # wakes in a row that slots may refuse to be read, about 3 hours of retries; then they are lost
-
-_GENERATION, _LIFE, _SEQ_LIMIT, _INDEX_LIMIT, _BOOT_COUNT, _GAPS, _CONFIRMED = 0, 1, 2, 3, 4, 5, 6
+GENERATION, LIFE, SEQ_LIMIT, INDEX_LIMIT, BOOT_COUNT, GAPS, CONFIRMED = 0, 1, 2, 3, 4, 5, 6  # of a slot
 
 
 class Counters:
@@ -41,45 +37,19 @@ class Counters:
         self.boot_count = 0
         self.gaps = []
         self.confirmed = False
+        self._changed = False  # by what is not on flash yet
 
     def open(self, crashes=0):
         """Read both slots. Writes nothing. OSError if no slot counts and one cannot be read, for so many crashes."""
-        slots = []
-        failed = None
-        for path in self._paths:
-            try:
-                slot = flash.load(path, True)
-            except OSError as error:
-                failed = error
-                continue
-            if _is_slot(slot):
-                slots.append(slot)
-        if not slots:
-            if failed and crashes < MAX_READ_ERRORS:
-                raise failed
-            return
-        slots.sort(key=lambda slot: slot[_GENERATION])
-        newest = slots[-1]
-        self.generation = newest[_GENERATION]
-        self.life = newest[_LIFE]
-        self.seq_limit = newest[_SEQ_LIMIT]
-        self.index_limit = newest[_INDEX_LIMIT]
-        self.boot_count = newest[_BOOT_COUNT]
-        self.gaps = newest[_GAPS]
-        self.confirmed = newest[_CONFIRMED]
-        older = slots[0]
-        follow = older[_LIFE] == self.life and older[_GENERATION] == self.generation - 1
-        self.state = INTACT if follow else HALF
+        from kerbnode import opening
+
+        opening.slots(self, crashes)
 
     def resume(self, state):
         """Go on where a clean sleep stopped. False if retained memory and slots do not belong together."""
-        if self.state != INTACT or state.generation != self.generation & 0xFFFF:
-            return False
-        if state.life_tag != life_tag(self.life):
-            return False
-        self.next_seq = self.seq_limit - state.seq_left
-        self.next_index = self.index_limit - state.index_left
-        return self.next_seq >= 0 and self.next_index >= 0
+        from kerbnode import opening
+
+        return opening.resume(self, state)
 
     def reboot(self, random, open_records):
         """Start anew beyond everything that may have been used, in the same life if any slot knows it.
@@ -87,19 +57,9 @@ class Counters:
         random(n): n random bytes. open_records(life): opens the outbox and returns the number after its newest record;
         from there up to the first new one is a gap.
         """
-        if self.state == LOST:
-            self.life = random(LIFE_SIZE)
-        skip = 2 * MAX_BLOCK if self.state == HALF else 0
-        self.next_seq = self.seq_limit + skip
-        self.next_index = self.index_limit + skip
-        self.boot_count += 2 if self.state == HALF else 1  # a lost slot may have counted one boot more
-        if self.state == LOST:
-            self._reserve()  # before open_records removes what other lives have left
-        self._note_gap(open_records(self.life), self.next_index)
-        self._reserve()
-        if self.state == HALF:
-            self._rewrite()
-        self.state = INTACT
+        from kerbnode import opening
+
+        opening.reboot(self, random, open_records)
 
     def take_seq(self):
         """A sequence number that was never used before, reserved on flash by the time this returns."""
@@ -126,11 +86,17 @@ class Counters:
         self._rewrite()
 
     def confirm(self, gaps):
-        """The gateway has committed a hello that carried these gaps."""
+        """The gateway has committed a hello that carried these gaps. `save` puts that on flash, when what speaks has
+        left the heap: losing it costs one more hello."""
         left = [gap for gap in self.gaps if gap not in gaps]
         if not self.confirmed or len(left) != len(self.gaps):
             self.confirmed = True
             self.gaps = left
+            self._changed = True
+
+    def save(self):
+        """Put on flash what is not there yet."""
+        if self._changed:
             self._rewrite()
 
     def save_to(self, state):
@@ -149,15 +115,16 @@ class Counters:
         flash.store(
             self._paths[generation & 1],
             {
-                _GENERATION: generation,
-                _LIFE: self.life,
-                _SEQ_LIMIT: seq_limit,
-                _INDEX_LIMIT: index_limit,
-                _BOOT_COUNT: self.boot_count,
-                _GAPS: self.gaps,
-                _CONFIRMED: self.confirmed,
+                GENERATION: generation,
+                LIFE: self.life,
+                SEQ_LIMIT: seq_limit,
+                INDEX_LIMIT: index_limit,
+                BOOT_COUNT: self.boot_count,
+                GAPS: self.gaps,
+                CONFIRMED: self.confirmed,
             },
         )
+        self._changed = False
         self.generation = generation
         self.seq_limit = seq_limit
         self.index_limit = index_limit
@@ -170,12 +137,3 @@ class Counters:
             from kerbnode import gaps
 
             self.gaps = gaps.joined(self.gaps, first, end)
-
-
-def _is_slot(slot):
-    if not isinstance(slot, dict) or sorted(slot) != list(range(7)):
-        return False
-    for key in (_GENERATION, _SEQ_LIMIT, _INDEX_LIMIT, _BOOT_COUNT):
-        if not isinstance(slot[key], int):
-            return False
-    return isinstance(slot[_LIFE], bytes) and len(slot[_LIFE]) == LIFE_SIZE and isinstance(slot[_GAPS], list)

@@ -41,6 +41,8 @@ HELD_MS = 61000  # and the longest, but on a street that never rests: what flash
 ORDER_WAIT_MS = 1000  # a ramp up is over by then; else an order's flash makes it falter
 SOON_S = 5  # a reset that concerns this lamp alone: its hello comes at once
 JUST_MS = 30000
+HELLO_FRAMES = 2  # and its answer to the challenge
+HELLO_ROOM = 4  # a part of the window at most
 EVENT_SPREAD = 4  # an event is told within this part of the time over which hello is spread
 BURN_MS = 120000  # of the commissioning burn, said again with each look
 SEQS_AHEAD = 16  # numbers that waves may use before the flash is needed again, or half a block of fewer
@@ -123,7 +125,8 @@ class LampNode:
         self.link.begin()
         loop.link = self.link
         spread_s = self.settings["spread_s"] if self._cause == hal.POWER_ON else SOON_S
-        self._try_ms = self.clock.uptime_ms() + self._random(spread_s * 1000)
+        now_ms = self.clock.uptime_ms()
+        self._try_ms = now_ms + self._random(max(1000, self._last_hello_ms(spread_s) - now_ms))
         self._report_ms = self._next_report_ms()
         self._quarter_ms = self._next_quarter_ms()
         while not self._restarts:
@@ -171,6 +174,7 @@ class LampNode:
             gc.collect()
 
     def _save(self):
+        self.counters.save()
         self.outbox.save()
         self.link.save()
         self._saves = False
@@ -234,6 +238,11 @@ class LampNode:
 
     def _wants_hello(self):
         return self._hello_due or self.counters.gaps or not self.counters.confirmed or self.pace.needs_hello()
+
+    def _last_hello_ms(self, spread_s):
+        """Until when a hello begins, so that it can be said again and confirmed within its window."""
+        room_ms = HELLO_FRAMES * self.settings["tries"] * self.settings["ack_timeout_ms"]
+        return USB_WINDOW_MS + 1000 * spread_s - min(room_ms, 1000 * spread_s // HELLO_ROOM)
 
     def _next_ms(self, safe):
         """When the program has something to do by itself."""

@@ -3,6 +3,11 @@
 import gc
 import sys
 
+DRIVERS = "kerbnode.drivers."
+SAMPLING = (  # modules, as files and as sources
+    "kerbnode.sampling", "kerbnode.wake", "kerbnode.sensors", "kerbnode.selftest", DRIVERS,
+)  # fmt: skip
+
 
 def is_loaded(name):
     return name in sys.modules
@@ -18,3 +23,9 @@ def let_go(names, besides=""):
                 if parent in sys.modules and hasattr(sys.modules[parent], leaf):
                     delattr(sys.modules[parent], leaf)
     gc.collect()
+
+
+def let_go_of_sampling(board):
+    """Of all that only a sample takes."""
+    thermometer = board["sensors"].get("temperature") or {}
+    let_go(SAMPLING, DRIVERS + thermometer.get("driver", ""))  # that one all wakes have at hand

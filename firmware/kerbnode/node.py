@@ -3,12 +3,14 @@
 What has to survive lies on flash before it counts; what only saves work lies in retained memory.
 """
 
+import gc
+
 from kerbnode import brief, flash, hal, identity, retained
 from kerbnode.chunks import shown
 from kerbnode.clock import Clock
-from kerbnode.counters import HALF, LOST, Counters
+from kerbnode.counters import Counters
 from kerbnode.events import FAST, Judge
-from kerbnode.modules import let_go
+from kerbnode.modules import let_go, let_go_of_sampling
 from kerbnode.outbox import Outbox
 from kerbnode.pace import Pace
 from kerbnode.slots import TRIAL_SILENCES
@@ -21,18 +23,10 @@ DAY_S = 86400
 SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
 SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
-CONFIG = ("kerbnode.config", "kerbnode.slots", "kerbnode.gaps", "kerbnode.upkeep")  # what a start needs of itself
+CONFIG = ("kerbnode.config", "kerbnode.slots", "kerbnode.gaps", "kerbnode.upkeep", "kerbnode.opening")  # of a start
 MAKING = ("kerbnode.encoding", "kerbnode.channels")
 TELLING = ("kerbnode.saying", "kerbnode.telling", "kerbnode.log")
 SPEAKING = ("kerbnode.report", "kerbnode.sealing", "kerbnode.giving", "kerbnode.orders", "kerbnode.link") + TELLING
-DRIVERS = "kerbnode.drivers."
-SAMPLING = (
-    "kerbnode.sampling",
-    "kerbnode.wake",
-    "kerbnode.sensors",
-    "kerbnode.selftest",
-    DRIVERS,
-)  # modules, as files and as sources
 
 
 class Node:
@@ -52,7 +46,6 @@ class Node:
             self.settings, self._complaints = self._settings_of(self._slots.patch)
             if not self._slots.trial:
                 self._slots = None
-            let_go(CONFIG)
         self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
         self.outbox = Outbox(folder + "/outbox", self.settings["outbox_segments"], self.counters.declare_gap)
         self._exchange: "Any" = None
@@ -68,13 +61,9 @@ class Node:
         """From wake to sleep. state: what was retained, or None. sample: one that this wake has taken already. Returns
         ms to sleep, with the state retained; or 0, where the board is to be reset."""
         self._hal.start_watchdog()
-        failures = crashes
-        if state is None:
-            failures = max(crashes, self._failures(crashes))
-            if failures and self.on_trial():
-                self._roll_back()
+        state, is_boot, failures = self._begin(state, crashes, sample)
+        let_go(CONFIG)
         safe = failures >= SAFE_FAILURES and failures % SAFE_TRY
-        state, is_boot = self._begin(state, crashes, sample)
         self.clock = Clock(self._hal.ticks_ms, self._hal.ticks_diff, state.uptime_s, state.utc_s or None, state.ppm)
         if self.outbox.told:
             self.clock.synced_s, self.clock.ppm = self.outbox.told[1:]
@@ -120,6 +109,7 @@ class Node:
             let_go(SPEAKING)
         if self.on_trial() and self.pace.silences >= TRIAL_SILENCES:
             self._roll_back()
+        self.counters.save()
         self.outbox.save()
         self._journal.save(self._folder, self._when())
         from kerbnode import closing
@@ -131,13 +121,10 @@ class Node:
             return 0
         return closing.sleep(self, self._hal, self._board, state, sampled_ms, safe)
 
-    def _failures(self, crashes):
-        """Boots since the last that got as far as its sleep; 0 before the first."""
-        good = flash.load(self._folder + "/good")
-        if not isinstance(good, int):
-            return 0
-        self.counters.open(crashes)
-        return max(0, self.counters.boot_count - good)
+    def _begin(self, state, crashes, sample):
+        from kerbnode import opening
+
+        return opening.begin(self, state, crashes, sample)
 
     def _roll_back(self):
         self._journal.note("settings on trial given up: version", self._slots.version)
@@ -156,35 +143,6 @@ class Node:
 
     def on_trial(self):
         return self._slots is not None and self._slots.trial
-
-    def _begin(self, state, crashes, sample) -> "tuple[retained.State, bool]":
-        """(state, whether this is a reboot): open counters and outbox, and say so on the console."""
-        counters = self.counters
-        counters.open(crashes)
-        is_boot = state is None or not counters.resume(state)
-        if is_boot:
-            for complaint in self._complaints:
-                self._journal.note(complaint)
-            if counters.state in (LOST, HALF):
-                self._journal.note("counters:", "new life" if counters.state == LOST else "one slot lost")
-            counters.reboot(self._hal.random, self.outbox.open)
-            state = retained.State()
-            state.flags = retained.HELLO | retained.SAMPLE
-        else:
-            self.outbox.open(counters.life)
-        if self.outbox.stale:
-            self._journal.note("removed", self.outbox.stale, "records of an earlier life")
-        self._journal.boot = counters.boot_count
-        cause = self._hal.reset_cause()
-        if not is_boot:
-            cause = hal.DEEP_SLEEP
-        elif crashes:
-            cause = hal.SOFT
-        self._cause = cause
-        say = self._journal.keep if is_boot else self._journal.line
-        if is_boot or not sample:  # else it is said already
-            say("boot", shown(counters.life), counters.next_seq, counters.next_index, hal.CAUSES[cause])
-        return state, is_boot  # pyright: ignore[reportReturnType]  # without one it is a reboot
 
     def take(self, is_boot, is_record):
         """Sample and judge; keep what happened, and the record where one is due."""
@@ -305,16 +263,21 @@ class Node:
     def open_exchange(self):
         if not self._exchange:
             self.let_go_of_sampling()
-            from kerbnode.exchange import Exchange
-            from kerbnode.link import opened
+            self.counters.reserve_ahead(self.settings["tries"])  # while there is room for a file's buffer
+            links = flash.read(self._folder + "/links.json") or b""
             from kerbwire.node_end import NodeEnd
 
+            gc.collect()  # before each next file, so that it need not lie between crumbs of the last
+            from kerbnode.exchange import Exchange
+            from kerbnode.link import opened
+
+            gc.collect()
             counters = self.counters
             me = self.identity
             instance = self.outbox.told[0] if self.outbox.told else bytes(8)
             self._hal.uptime_s = self.clock.uptime  # sleeps counted: a radio's duty cycle goes by it
             self._hal.utc_s = self.clock.utc
-            self._link = opened(self._hal, self._board, me, self._journal, self._folder, self.pace)
+            self._link = opened(self._hal, self._board, me, self._journal, self._folder, self.pace, links)
             self._exchange = Exchange(
                 end=NodeEnd(me.node, me, counters.life, counters.take_seq, instance),
                 link=self._link,
@@ -340,8 +303,7 @@ class Node:
         self._exchange = self._link = None
 
     def let_go_of_sampling(self):
-        thermometer = self._board["sensors"].get("temperature") or {}
-        let_go(SAMPLING, DRIVERS + thermometer.get("driver", ""))  # that one all wakes have at hand
+        let_go_of_sampling(self._board)
 
     def _make_hello(self, challenge):
         from kerbnode import saying

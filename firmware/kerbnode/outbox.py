@@ -8,7 +8,7 @@ What lies in a segment: kerbnode.chunks. What does not check out ends its segmen
 
 from kerbnode import flash
 from kerbnode.brief import NONE
-from kerbnode.chunks import HEAD, SEGMENT_RECORDS, chunk, scan, shown
+from kerbnode.chunks import HEAD, SEGMENT_RECORDS, chunk, scan
 from kerbwire import cbor
 from kerbwire.channels import FILL
 from kerbwire.flights import Flights
@@ -16,7 +16,7 @@ from kerbwire.flights import Flights
 EVENT = 7  # items of an event's array
 MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
 
-_STATE = "state"
+STATE = "state"
 
 
 class Outbox:
@@ -47,27 +47,9 @@ class Outbox:
 
     def open(self, life):
         """Find the records of this life; remove those of any other. Returns the number after the newest record."""
-        flash.make_folder(self._root)
-        name = shown(life)
-        for other in flash.names(self._root):
-            if other != name:
-                from kerbnode import upkeep
+        from kerbnode import opening
 
-                self.stale += upkeep.remove_other(self._root + "/" + other)
-        self._folder = self._root + "/" + name
-        flash.make_folder(self._folder)
-        self._segments = segment_names(self._folder)
-        self._load_state()
-        end = self._acked[-1][1] if self._acked else 0
-        if self._segments:
-            first = self._segments[-1]
-            data = flash.read(self._path(first))
-            count, size = scan(data or b"")
-            if data is not None:
-                self._sizes[first] = count
-                self._tail_end = first + count if size == len(data) and count < SEGMENT_RECORDS else None
-            end = max(end, first + count)
-        return end
+        return opening.records(self, life)
 
     def append(self, index, *items):
         """Keep records and events, of numbers from `index` on, all or none: they are on flash when this returns.
@@ -218,7 +200,7 @@ class Outbox:
         if self._changed:
             flights = self._flights
             flash.replace(
-                self._folder + "/" + _STATE,
+                self._folder + "/" + STATE,
                 {
                     0: self._acked, 1: flights.flying, 2: self.dropped, 3: flights.refused,
                     4: self.aside[-MAX_RANGES:], 5: self.near, 6: self.told,
@@ -305,13 +287,6 @@ class Outbox:
     def forget_bytes(self):
         """Nothing of a segment is held: for when the heap is wanted for something else."""
         self._cached = (None, b"")
-
-    def _load_state(self):
-        state = flash.load(self._folder + "/" + _STATE)
-        if isinstance(state, dict) and sorted(state) == [0, 1, 2, 3, 4, 5, 6]:
-            self._acked, self.dropped, self.aside = state[0], state[2], state[4]
-            self._flights = Flights(state[1], state[3])
-            self.near, self.told = state[5], state[6]
 
     def _path(self, first):
         return self._folder + "/" + _name(first)

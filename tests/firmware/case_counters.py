@@ -5,8 +5,9 @@ import os
 from rig import Random, exists, folder, read, write
 
 from kerbnode import flash
-from kerbnode.counters import HALF, INTACT, LOST, MAX_BLOCK, MAX_READ_ERRORS, Counters
+from kerbnode.counters import HALF, INTACT, LOST, Counters
 from kerbnode.gaps import MAX_GAPS
+from kerbnode.opening import MAX_BLOCK, MAX_READ_ERRORS
 from kerbnode.retained import State
 
 SLOTS = ("/counters.0", "/counters.1")
@@ -184,11 +185,17 @@ def test_law_1_a_gap_stays_until_a_hello_that_carried_it_was_acknowledged():
     counters.declare_gap(2, 1)
     counters.confirm(carried)
     assert counters.confirmed and counters.gaps == [[2, 1]]
+    assert not opened().confirmed, "what speaks fills the heap: no file is written now"
+    counters.save()
+    files = [read(folder() + slot) for slot in SLOTS]
+    counters.save()
+    assert [read(folder() + slot) for slot in SLOTS] == files, "once"
     again = opened()
     assert again.confirmed and again.gaps == [[2, 1]]
     again.reboot(random, lambda life: again.index_limit)  # nothing skipped
     assert again.gaps == [[2, 1]]
     again.confirm([[2, 1]])
+    again.take_index(again.index_limit - again.next_index + 1)  # any other write takes it along
     assert opened().gaps == []
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from kerbnode import (
     config,
-    counters,
     events,
     gaps,
     lamp,
@@ -13,6 +12,7 @@ from kerbnode import (
     lampnode,
     lampsettings,
     loop,
+    opening,
     outbox,
     retained,
     talk,
@@ -52,7 +52,7 @@ def test_the_outbox_page_names_the_sizes_in_the_code():
         (outbox.SEGMENT_RECORDS, "records"),
         (flights.MAX_IN_FLIGHT, "reports"),
         (outbox.MAX_RANGES, "stretches"),
-        (2 * counters.MAX_BLOCK, "numbers"),
+        (2 * opening.MAX_BLOCK, "numbers"),
         (gaps.MAX_GAPS, "gaps"),
         (retained.SIZE, "bytes"),
     ):

@@ -214,6 +214,22 @@ def last_seq(lamp: NativeLamp) -> int:
     return [int(words[2]) for words in (text.split() for _, text in lamp.lines) if words[0] == "sent"][-1]
 
 
+def test_the_last_hello_of_a_window_has_room_to_be_said_again(world: World, tmp_path: Path) -> None:
+    """The lamp that drew the latest moment, and whose first frame is lost: confirmed within the window all the same."""
+    ether = Ether(world)
+    gateway = NativeGateway(world, ether, {NODE: SECRET})
+    gateway.deaf = True
+    scene = ColumnScene("alone", world.start_utc * 1_000_000, 0.0, [])
+    lamp = NativeLamp(world, ether, tmp_path / str(NODE), NODE, SECRET, scene, '{"look_s": 2, "spread_s": 60}')
+    lamp.hal.random = lambda count: b"\xff" * count
+    lamp.start()
+    world.advance(3 + 49, timeout_s=30)
+    assert sum(text.startswith("sent hello") for _, text in lamp.lines) == 1
+    gateway.deaf = False
+    world.advance(11, timeout_s=30)
+    assert gateway.confirmed_s[NODE] <= 3 + 60 and lamp.failure is None
+
+
 def test_a_long_fade_is_in_the_log_a_step_a_minute(world: World, tmp_path: Path) -> None:
     ether = Ether(world)
     gateway = NativeGateway(world, ether, {NODE: SECRET})

@@ -124,6 +124,7 @@ def a_week(node):
                 node.send(48)
                 node.acknowledge(0b01 if wake % 3 else 0b10)
                 node.counters.confirm(list(node.counters.gaps))
+                node.counters.save()
             node.sleep()
 
 
@@ -289,6 +290,11 @@ class PowerCuts(RuleBasedStateMachine):
     @rule()
     def confirm(self):
         self.do(lambda: self.node.counters.confirm(list(self.node.counters.gaps)))
+
+    @precondition(lambda self: self.awake)
+    @rule()
+    def save(self):
+        self.do(self.node.counters.save)
 
     @precondition(lambda self: self.awake)
     @rule()

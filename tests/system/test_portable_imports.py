@@ -24,7 +24,7 @@ POSIX_ONLY = (
 APART = (
     "kerbtools.emulator", "kerbtools.demo", "kerbtools.bench.reentry", "kerbtools.bench.native",
     "kerbtools.bench.restore", "kerbtools.bench.lora", "kerbtools.bench.lampheap", "kerbtools.bench.lighting.boards",
-    "kerbtools.bench.lighting.firmware",
+    "kerbtools.bench.lighting.board_lamp", "kerbtools.bench.lighting.firmware",
 )  # fmt: skip
 # Programs, no modules: what CPython runs with -m, and what MicroPython runs.
 PROGRAMS = ("__main__", "on_board", "operations_board", "node_board", "slices_board", "wake_board")

@@ -12,7 +12,7 @@ BAR_MPY_BYTES = 28 * 1024  # a role
 BENCH = ("selftest", "counters", "flash", "identity")  # loaded by tools over USB, and one of them by a command
 FIRST = ("app", "lampnode", "__init__", "drivers/__init__")  # of every wake, and of every start of a lamp
 SAMPLING = ("chunks", "sampling")  # with these every wake that samples
-SPEAKING = ("node", "report", "encoding", "saying", "sealing", "eventmsg", "channels", "closing")
+SPEAKING = ("node", "report", "encoding", "saying", "sealing", "eventmsg", "channels", "closing", "opening")
 RUNS = "1234"  # how the kinds of files begin that a node loads by itself
 
 
