@@ -28,7 +28,8 @@ LAMPS, MAX_LAMPS = 6, 12  # each is a process of its own
 BEGIN_UTC = START_UTC + 18 * 3600  # dusk is near, and the night goes by fast
 CONFIG = {"heat_s": 0, "interval_s": 900}  # of bins: a night is as many records as four days are else
 SETTLE_SHARE = 0.1  # of the time, at the end: no new misfortune, and what was taken until then must arrive
-SETTLE_MORE_S = 60.0  # how long a slow machine may take beyond that
+SETTLE_HOURS = 26.0  # virtual: a bin that has said all that it may in a day says the rest on the next one
+SETTLE_MORE_S = 240.0  # how long a slow machine may take for that
 _PICTURE_S = 0.1
 _UNITS = {"": 1.0, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0}
 
@@ -73,7 +74,13 @@ def main(arguments: Sequence[str]) -> int:
         print(json.dumps(report), flush=True)
     else:
         _conclude(report)
-    if not (report["ok"] or report["lost"] or report["doubled"]):
+    if report["waiting"]:
+        print(
+            f"kerb demo: {report['waiting']} records wait on a node or in the gateway still: the machine is too busy\n"
+            "give it more time, or fewer lamps: --for 120s --lamps 2",
+            file=sys.stderr,
+        )
+    elif not (report["ok"] or report["lost"] or report["doubled"]):
         print(
             f"kerb demo: nothing was lost or doubled, but fewer than {RECORDS_WANTED} records of a node arrived\n"
             "give it more time: --for 60s",
@@ -105,9 +112,12 @@ def _watch(street: Street, chaos: Chaos | None, options: argparse.Namespace) -> 
     if chaos:
         chaos.stop()
     taken, changed = street.ledger.taken(), street.ledger.changed()
+    is_over = False  # what has not arrived now never will
     if not interrupted:
-        street.settle(taken, max(0.0, (end or 0) - time.monotonic()) + SETTLE_MORE_S, changed)
+        most_s = max(0.0, (end or 0) - time.monotonic()) + SETTLE_MORE_S
+        is_over = street.settle(taken, most_s, changed, SETTLE_HOURS)
     verdict = street.verdict(taken)
+    waiting = 0 if is_over or interrupted else verdict.lost
     enough = all(count >= RECORDS_WANTED for count in verdict.council_by_node.values())
     report: dict[str, Any] = {
         "nodes": len(street.nodes),
@@ -116,7 +126,8 @@ def _watch(street: Street, chaos: Chaos | None, options: argparse.Namespace) -> 
         "taken": verdict.taken,
         "committed": verdict.committed,
         "council": verdict.council,
-        "lost": verdict.lost,
+        "lost": verdict.lost - waiting,
+        "waiting": waiting,
         "doubled": verdict.doubled,
         "broker": street.broker.name,
         "links": {str(node): kind for node, kind in street.links.kinds.items()},

@@ -1,5 +1,6 @@
 """The street: a world with emulated bins and lamps, their gateway, the council's broker; and the verdict on it all."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -120,13 +121,16 @@ class Street:
         self.broker.check()
         self.links.check()
 
-    def settle(self, taken: set[str], timeout_s: float, changed: Collection[str] = ()) -> None:
-        """Wait until the council holds every one of these records and the settlement these level changes, or the time
-        is up. The street lives on meanwhile."""
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and (taken - self.council.record_ids() or self.unsettled(changed)):
+    def settle(self, taken: set[str], timeout_s: float, changed: Collection[str] = (), hours: float = math.inf) -> bool:
+        """Wait until the council holds every one of these records and the settlement these level changes, or so many
+        virtual hours have passed. The street lives on meanwhile. False: timeout_s of real time were over before."""
+        deadline, end_hours = time.monotonic() + timeout_s, self.virtual_hours() + hours
+        while (taken - self.council.record_ids() or self.unsettled(changed)) and self.virtual_hours() < end_hours:
+            if time.monotonic() >= deadline:
+                return False
             self.check()
             time.sleep(_LOOK_S)
+        return True
 
     def unsettled(self, changed: Collection[str]) -> set[str]:
         """Which of these level changes the settlement does not hold."""
