@@ -47,7 +47,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.sampling": ("kerbnode.wake", "kerbnode.sampling"),
         "kerbnode.sealing": ("kerbwire.node_end",),
         "kerbnode.report": ("kerbnode.exchange", "kerbnode.link", "kerbnode.link.serial"),
-        "kerbnode.link.fallback": ("kerbnode.link.fallback", "kerbnode.link.radios"),
+        "kerbnode.link.fallback": ("kerbnode.link.fallback",),
+        "kerbnode.link.radios": ("kerbnode.link.radios",),  # what it keeps until a sleep holds its file
         "kerbnode.link.lookup": ("kerbnode.link.lookup",),
         "kerbnode.channels": (),  # what two of the next share
         "kerbnode.encoding": ("kerbnode.encoding",),
@@ -68,6 +69,7 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
         "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.node_end"),
         "kerbnode.link.uplink": ("kerbnode.link.uplink", "kerbnode.link.radios"),
+        "kerbnode.link.mqttsession": ("kerbnode.link.mqttsession",),
         "kerbnode.link.lookup": ("kerbnode.link.lookup",),
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
         "kerbnode.saying": ("kerbnode.saying",),
@@ -97,6 +99,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
         _SEALING: (_APP, _CHUNKS, _NODE),
         _REPORT: (_APP, _CHUNKS, _NODE, _SEALING),
         "kerbnode.link.fallback": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT),
+        "kerbnode.link.radios": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT, "kerbnode.link.fallback"),
         "kerbnode.link.lookup": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT, "kerbnode.link.fallback"),
         "kerbnode.encoding": (_APP, _CHUNKS, _NODE, _CHANNELS),
         "kerbnode.eventmsg": (_APP, _CHUNKS, _NODE, _SEALING, _CHANNELS),
@@ -113,6 +116,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
     "lamp": {
         _LAMP: (_APP,),
         "kerbnode.link.uplink": (_APP, _LAMP),
+        "kerbnode.link.mqttsession": (_APP, _LAMP, "kerbnode.link.uplink"),
         "kerbnode.link.lookup": (_APP, _LAMP, "kerbnode.link.uplink"),
         "kerbnode.eventmsg": (_APP, _LAMP),
         "kerbnode.saying": (_APP, _LAMP),

@@ -34,7 +34,7 @@ def opened(hal, board, address, options, identity):
     import bluetooth
 
     link = Ble(bluetooth, hal, gatt.advertisement(identity.node, identity.site))
-    radios.switched_on(hal, "ble", link.close)
+    radios.switched_on(hal, "ble", bluetooth.BLE())
     try:
         link.start()
         if not link.wait(window_s * 1000):

@@ -52,7 +52,7 @@ def made(hal, board, address, options, identity):
 
         tls = securing.wrapper(hal, folder, options.get("name", host))
     radio = network.WLAN(network.STA_IF)
-    radios.switched_on(hal, "wifi", lambda: radio.active(False))
+    radios.switched_on(hal, "wifi", radio)
     return Mqtt(facts, identity.node, hal, network, radio, socket, tls, names)
 
 

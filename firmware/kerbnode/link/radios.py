@@ -24,7 +24,8 @@ class Radios:
 
 
 def switched_on(hal, kind, off):
-    """off(), which may raise OSError, switches a radio of this kind off. kind: wifi, ble or lora."""
+    """A radio of this kind is on. kind: wifi, ble or lora. off: the port's object, which has `active`, or what is
+    called to switch it off, and may raise OSError. A function keeps its whole file in memory until the sleep."""
     if hal.radio_off is None:
         hal.radio_off = Radios()
     hal.radio_off._off[kind] = off
@@ -38,6 +39,9 @@ def switched_off(hal, kind):
 
 def _try(off):
     try:
-        off()
+        if callable(off):
+            off()
+        else:
+            off.active(False)
     except OSError as error:  # the others, and the sleep, come whatever one radio does
         print("note radio", error)

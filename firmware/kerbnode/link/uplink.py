@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 MODULES = {"mqtt": "kerbnode.link.mqtt", "mqtts": "kerbnode.link.mqtt", "lora": "kerbnode.link.lamplora"}
+PARTS = {"kerbnode.link.mqtt": ("kerbnode.link.mqttsession",)}
 WAIT_MS = 500  # between two looks at a link that is not ready yet
 LEAST_MS = 20  # between two steps, but where something has come
 HELD_MS = 200
@@ -191,6 +192,9 @@ class Uplink(Fallback):
             options["tls"] = "1"
         try:
             name = MODULES[scheme]
+            for part in PARTS.get(name, ()):  # what is loaded in one piece stalls the loop for longer
+                __import__(part)
+                self._loop.breathe()
             module = sys.modules.get(name) or __import__(name, None, None, ("made",))
             session = module.made(self._hal, self._board, address, options, self._identity)
         except (OSError, ImportError, ValueError, KeyError, MemoryError) as error:  # the next one may do better

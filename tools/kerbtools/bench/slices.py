@@ -24,7 +24,8 @@ LOADED = (
     "kerbnode.orders",
     "kerbnode.log",
     "kerbnode.telling",
-    "kerbnode.link.uplink",  # these three at a steady light
+    "kerbnode.link.uplink",  # these four at a steady light
+    "kerbnode.link.mqttsession",
     "kerbnode.link.mqtt",
     "kerbnode.link.lamplora",
 )
