@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +24,8 @@ from kerbnode import retained
 from kerbtools import boards
 from kerbtools.bench import footprint
 from kerbtools.bench.yearly_gateway import Gateway
-from kerbwire import line
+from kerbwire import controls, line
+from kerbwire.controls import Command, Config
 
 BOARD_FACTOR = 160  # an RP2040's time over the unix port's, for plain code
 LOOP_US = 3140  # the reference loop on the machine for which that factor was found: time is said in shares of it
@@ -36,6 +37,7 @@ _RUNS = 15
 _HEAP_STEPS = 10
 _TIMEOUT_S = 30
 _LONGEST_H = 200  # until a report is due
+_INTERVAL = 0  # of the settings' table: interval_s
 _REPORT = 24  # records, as long as nothing happens
 
 Figures = dict[str, Any]
@@ -58,6 +60,12 @@ class Moment:
         state.flags = flags
         return state.pack() + bytes(len(self.retained) - retained.SIZE)
 
+    def asked(self, order: Command | Config) -> "Moment":
+        """The same, of a gateway that asks for something."""
+        gateway = copy.deepcopy(self.gateway)
+        gateway.asks.append(order)
+        return replace(self, gateway=gateway)
+
 
 def rows(names: tuple[str, ...] = BOARDS) -> Iterator[dict[str, object]]:
     """One row a board and kind of wake. Where MicroPython is missing, a row says so."""
@@ -71,14 +79,27 @@ def rows(names: tuple[str, ...] = BOARDS) -> Iterator[dict[str, object]]:
     for name in names:
         with tempfile.TemporaryDirectory(prefix="kerb-wake-") as folder:
             noon, full = moments(name, Path(folder))
+            due = full.flags(retained.SAMPLE)
             for kind, moment, memory in (
                 ("takes the temperature", noon, noon.flags(0)),
                 ("samples", noon, noon.flags(retained.SAMPLE)),
                 ("looks again", noon, noon.flags(retained.CHECK)),
-                ("samples and reports a day", full, full.flags(retained.SAMPLE)),
+                ("samples and reports a day", full, due),
+                ("reports, and samples as commanded", full.asked(command(full, controls.SAMPLE)), due),
+                ("reports, and tests itself as commanded", full.asked(command(full, controls.SELF_TEST)), due),
+                ("reports, and takes new settings", full.asked(patch()), due),
                 ("starts, and says hello", noon, b""),
             ):
                 yield row(kind, moment, memory, Path(folder))
+
+
+def command(moment: Moment, operation: int) -> Command:
+    return Command(0, 1, operation, [], moment.utc_s + 86400, 3600)
+
+
+def patch() -> Config:
+    """A sample each half hour."""
+    return Config(0, 1, 1, {_INTERVAL: 1800}, None)
 
 
 def row(kind: str, moment: Moment, memory: bytes, folder: Path) -> dict[str, object]:
@@ -224,6 +245,8 @@ def run(
     told = (printed.splitlines() or [""])[-1]
     if process.returncode or "note crash" in printed or not told.startswith("{"):
         raise RuntimeError(f"the wake did not end well: {printed[-300:]}")
+    if moment.gateway.asks and "obeyed " not in printed:
+        raise RuntimeError(f"the wake did not obey: {printed[-300:]}")
     figures: Figures = json.loads(told)
     return {**figures, "printed": printed}
 

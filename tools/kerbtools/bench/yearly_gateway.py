@@ -1,6 +1,7 @@
 """A gateway's end for one node, in memory: what law 4 says, without a store. The real one is proven by tests/system."""
 
 from kerbwire import frame, messages, seal
+from kerbwire.controls import Command, Config, Result
 from kerbwire.errors import WireError
 from kerbwire.events import Event
 from kerbwire.records import Record
@@ -10,7 +11,8 @@ _INSTANCE = b"instance"
 
 
 class Gateway:
-    """indices: (life, index) of what is committed. frames: uplinks heard. trouble: what may never happen, in words."""
+    """asks: what it wants of the node, one with each ack until its result has come. indices: (life, index) of what is
+    committed. frames: uplinks heard. trouble: what may never happen, in words."""
 
     def __init__(self, node: int, secret: bytes) -> None:
         self._node, self._secret = node, secret
@@ -19,6 +21,7 @@ class Gateway:
         self._confirmed: bytes | None = None
         self._near: dict[bytes, tuple[int, int]] = {}
         self._next_seq = 0
+        self.asks: list[Command | Config] = []
         self.indices: set[tuple[str, int]] = set()
         self.events: list[Event] = []
         self.newest: list[Record] = []  # the records of the newest report
@@ -54,7 +57,13 @@ class Gateway:
         else:
             self.trouble.append(f"sequence number {header.seq} came twice")
         self._commit(life, message)
-        return [self._seal(life, messages.Ack(window.top, window.newest(8), utc_s))]
+        if not self.asks or isinstance(message, messages.Hello):
+            return [self._seal(life, messages.Ack(window.top, window.newest(8), utc_s))]
+        self.asks[0].echo = window.top
+        return [
+            self._seal(life, messages.Ack(window.top, window.newest(8), utc_s, True)),
+            self._seal(life, self.asks[0]),
+        ]
 
     def _commit(self, life: bytes, message: object) -> None:
         if isinstance(message, messages.Report):
@@ -66,6 +75,8 @@ class Gateway:
         elif isinstance(message, Event):
             self.indices.add((life.hex(), message.index))
             self.events.append(message)
+        elif isinstance(message, Result):
+            self.asks = [ask for ask in self.asks if ask.ident != message.ident]
 
     def _seal(self, life: bytes, message: object) -> bytes:
         seq, self._next_seq = self._next_seq, self._next_seq + 1
