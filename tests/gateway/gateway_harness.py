@@ -30,7 +30,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 
-from kerbgate import decoding
+from kerbgate import asking, decoding
 from kerbgate.config import StoreSettings
 from kerbgate.inlets.base import Counters
 from kerbgate.intake import Intake
@@ -293,7 +293,12 @@ class GatewayProcess:
         self._process = None
         return status
 
+    def asked(self) -> dict[str, Any]:
+        """What it says of itself on its socket. NoAnswer: it does not run."""
+        return asking.ask(self.state, "status")["status"]
+
     def status(self) -> dict[str, Any]:
+        """The same by `kerb gateway status`, which is a Python of its own each time."""
         done = subprocess.run(
             [sys.executable, "-m", "kerbgate", "status", "--config", str(self.config), "--json"],
             env=ENVIRONMENT, capture_output=True, timeout=DEADLINE_S, check=True,
