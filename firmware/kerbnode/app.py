@@ -1,8 +1,8 @@
 """A bin node's start: which wake this is, its sleep, and its errors. main() is what a board runs.
 
-Most wakes only take the temperature (kerbnode.heat), most others only sample (kerbnode.wake), and load little; what is
-left is kerbnode.node's. An error at the top ends in a bounded deep sleep, never in a tight loop; a board without
-identity, which no wait mends, ends at the REPL.
+Most wakes only take the temperature (kerbnode.bin.heat), most others only sample (kerbnode.bin.wake), and load little;
+what is left is kerbnode.bin.node's. An error at the top ends in a bounded deep sleep, never in a tight loop; a board
+without identity, which no wait mends, ends at the REPL.
 """
 
 import gc
@@ -39,7 +39,7 @@ def main():
         machine.deepsleep(LONGEST_CRASH_SLEEP_S * 1000)
     if board.get("role") == "lamp":
         collect_often()
-        from kerbnode import lampapp
+        from kerbnode.lamp import app as lampapp
 
         lampapp.run(board_hal, board, journal, FOLDER)
         return
@@ -77,7 +77,7 @@ def run(board_hal, board, journal, folder=FOLDER):
         if sleep_ms is None:
             collect_often()
             let_go_of_sampling(board)  # what stays is loaded in its place
-            from kerbnode.node import Node
+            from kerbnode.bin.node import Node
 
             node = Node(board_hal, board, journal, folder, settings if sample else None)
             sleep_ms = node.cycle(state, crashes, sample)
@@ -109,13 +109,14 @@ def _short(board_hal, board, journal, state, folder):
     Nothing that it has loaded is held here, so that a long wake can let go of it."""
     if state is None:
         return None, None, None
-    from kerbnode import brief, heat
+    from kerbnode import brief
+    from kerbnode.bin import heat
 
     settings = brief.settings(folder)
     if not settings:
         return None, None, None
     if not state.flags & (retained.SAMPLE | retained.CHECK):
         return heat.cycle(board_hal, board, state, settings), None, settings
-    from kerbnode import wake
+    from kerbnode.bin import wake
 
     return wake.cycle(board_hal, board, journal, state, settings, folder) + (settings,)

@@ -42,8 +42,8 @@ class Plan:
 
 
 class Sample:
-    """What kerbnode.sampling.take has returned. now_s: its time. judge: as it was left with. uptime_ms: when it began;
-    is_kept: it is on flash already."""
+    """What kerbnode.bin.sampling.take has returned. now_s: its time. judge: as it was left with. uptime_ms: when it
+    began; is_kept: it is on flash already."""
 
     def __init__(self, now_s, judge, taken):
         self.now_s = now_s

@@ -1,7 +1,7 @@
 """What a segment of the outbox consists of: a row of chunks, each length (2 bytes), CRC-32 (4), CBOR array. Pure.
 
 Of a record [time, boot, values, judge]; of an event, which has a number from the same counter, [time, boot, evidence,
-code, severity, state, judge]. boot is 0 where the time is UTC; judge is what kerbnode.events was left with.
+code, severity, state, judge]. boot is 0 where the time is UTC; judge is what kerbnode.bin.events was left with.
 """
 
 from binascii import crc32

@@ -13,7 +13,8 @@ from kerbnode.slots import TRIAL_SILENCES, Slots  # noqa: F401  a part of the co
 
 MAX_TEXT = 4096  # characters: the whole table written out takes about 900
 
-# interval_s: a day of records fits the reports of a day (kerbnode.pace) of 24, and half as many again for what is lost.
+# interval_s: a day of records fits the reports of a day (kerbnode.bin.pace) of 24, and half as many again for what
+# is lost.
 SETTINGS = (  # name, default, lowest, highest; what each is for: firmware/SETTINGS.md. A row keeps its place for ever.
     ("interval_s", 3600, 450, 86400),
     ("report_records", 24, 1, 48),

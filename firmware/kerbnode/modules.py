@@ -5,7 +5,7 @@ import sys
 
 DRIVERS = "kerbnode.drivers."
 SAMPLING = (  # modules, as files and as sources
-    "kerbnode.sampling", "kerbnode.wake", "kerbnode.sensors", "kerbnode.selftest", DRIVERS,
+    "kerbnode.bin.sampling", "kerbnode.bin.wake", "kerbnode.bin.sensors", "kerbnode.selftest", DRIVERS,
 )  # fmt: skip
 
 

@@ -1,8 +1,8 @@
 """What a long wake does once, at its start: finding counters and outbox on flash. Loaded for that, and let go of before
 what samples and what speaks: the heap need not bear both.
 
-node: a kerbnode.node.Node; counters: a kerbnode.counters.Counters; box: a kerbnode.outbox.Outbox, whose insides these
-functions share. No class is defined here: what is made of it would keep all of this in the heap.
+node: a kerbnode.bin.node.Node; counters: a kerbnode.counters.Counters; box: a kerbnode.outbox.Outbox, whose insides
+these functions share. No class is defined here: what is made of it would keep all of this in the heap.
 """
 
 from kerbnode import flash, hal, retained

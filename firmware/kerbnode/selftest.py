@@ -9,7 +9,7 @@ failed, and its error is the value: one broken part hides no other. Loaded for t
 import os
 
 from kerbnode import flash
-from kerbnode.level import MAX_SPREAD_MM
+from kerbnode.bin.level import MAX_SPREAD_MM
 from kerbwire.channels import (
     AT_BATTERY,
     AT_DISTANCE,
@@ -83,7 +83,7 @@ def run(time, board_hal, board, settings, root="", speaks=False):
     _check(rows, board_hal, "identity", _identity, root)
     _check(rows, board_hal, "clock", _clock, time, board_hal)
     if board.get("role") == "lamp":
-        from kerbnode import selftest_lamp
+        from kerbnode.lamp import selftest as selftest_lamp
 
         rows += selftest_lamp.parts(board_hal, board["sensors"])
     else:
@@ -266,7 +266,7 @@ def _battery(board_hal, facts, fitted, settings):
 
 def _sample(board_hal, facts, settings, at):
     """(sensors, values of a sample, None or (what is wrong in words, what to do) of the part at `at`)."""
-    from kerbnode.sensors import Sensors
+    from kerbnode.bin.sensors import Sensors
 
     sensors = Sensors(board_hal, facts)
     values = sensors.sample(settings, True)

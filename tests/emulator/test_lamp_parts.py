@@ -29,7 +29,7 @@ import json, machine, os, time
 with open("/board.json") as file:
     board = json.load(file)
 from kerbnode.hal import Hal
-from kerbnode.lampparts import Parts
+from kerbnode.lamp.parts import Parts
 parts = Parts(Hal(machine, time, os.urandom, board), board["sensors"])
 now_ms = 0
 level = longest_ms = 0
@@ -57,13 +57,13 @@ NAMES = (
     "closed",
     "troubles",
 )
-NEEDED = ("__init__", "hal", "retained", "lampparts", "flash", "selftest_lamp")
+NEEDED = ("__init__", "hal", "retained", "lamp/parts", "flash", "lamp/selftest")
 SELFTEST = """
 import json, machine, os, time
 with open("/board.json") as file:
     board = json.load(file)
 from kerbnode.hal import Hal
-from kerbnode import selftest_lamp
+from kerbnode.lamp import selftest as selftest_lamp
 for row in selftest_lamp.parts(Hal(machine, time, os.urandom, board), board["sensors"]):
     print((row["check"], row["verdict"], row["value"], row["limit"], row["cause"]))
 """

@@ -1,6 +1,6 @@
 """The sun's height by integers: against heights published for a few places, and its own bounds."""
 
-from kerbnode import astro
+from kerbnode.lamp import astro
 
 # (UTC, latitude and longitude in 1e-4 degrees, height in 1e-2 degrees, computed with astral 3.2 without refraction)
 KNOWN = (

@@ -1,8 +1,8 @@
 """The level-change log: the light of its steps is that of the lamp, whatever ramps and interruptions there were."""
 
-from kerbnode.changes import MAX_WAITING, Changes
 from kerbnode.clock import Clock
-from kerbnode.control import Ramp
+from kerbnode.lamp.changes import MAX_WAITING, Changes
+from kerbnode.lamp.control import Ramp
 from kerbwire.channels import BY_FAULT, BY_PRESENCE, BY_SCHEDULE, CAUSE, LEVEL
 
 UP_MS, DOWN_MS = 500, 8000

@@ -2,7 +2,8 @@
 
 from rig import UTC, Time
 
-from kerbnode import clock, pace
+from kerbnode import clock
+from kerbnode.bin import pace
 from kerbnode.clock import Clock, next_due_ms, next_wake_s, sleep_ms
 from kerbnode.retained import CHECK, SAMPLE
 

@@ -3,8 +3,8 @@
 from rig import folder, read, write
 
 from kerbnode import config
+from kerbnode.bin.pace import FOR_EVENTS, MAX_FRAMES_A_DAY
 from kerbnode.exchange import MAX_RUN
-from kerbnode.pace import FOR_EVENTS, MAX_FRAMES_A_DAY
 
 DEFAULTS = {row[0]: row[1] for row in config.SETTINGS}
 

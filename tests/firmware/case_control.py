@@ -1,7 +1,7 @@
 """The state table of a lamp: each row walked, and no way to dark by night or to light by day that is not a policy."""
 
-from kerbnode import control
-from kerbnode.control import (
+from kerbnode.lamp import control
+from kerbnode.lamp.control import (
     BLIND,
     BURN,
     DARK,

@@ -286,7 +286,7 @@ def test_a_spoilt_byte_is_read_again_at_its_place():
 
 
 def test_a_level_is_on_the_bus_when_it_is_shown_and_not_with_the_next_look():
-    from kerbnode.lampparts import Parts
+    from kerbnode.lamp.parts import Parts
 
     gear = Gear()
     gear.chip_celsius = None

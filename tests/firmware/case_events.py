@@ -1,7 +1,8 @@
 """The judge: each condition's latch walked, and the days of a bin as samples."""
 
-from kerbnode import config, events
-from kerbnode.events import (
+from kerbnode import config
+from kerbnode.bin import events
+from kerbnode.bin.events import (
     BATTERY_LOW,
     CLEARED,
     EMPTIED,

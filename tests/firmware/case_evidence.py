@@ -1,7 +1,7 @@
 """What a lamp has to account for: nothing is lost that is not counted, and each thing has its number."""
 
-from kerbnode.changes import Changes
-from kerbnode.evidence import APPENDED, MAX_EVENTS, Evidence
+from kerbnode.lamp.changes import Changes
+from kerbnode.lamp.evidence import APPENDED, MAX_EVENTS, Evidence
 from kerbwire.channels import BY_FAULT, BY_PRESENCE, CAUSE, LEVEL
 
 

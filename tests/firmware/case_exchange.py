@@ -2,11 +2,11 @@
 
 from rig import LIFE, UTC, Air, Gateway, Random, Time, folder, identity, read, write
 
+from kerbnode.bin.pace import Pace
 from kerbnode.clock import Clock
 from kerbnode.counters import Counters
 from kerbnode.exchange import Exchange
 from kerbnode.outbox import Outbox
-from kerbnode.pace import Pace
 from kerbwire import messages
 from kerbwire.epochs import Epochs
 from kerbwire.messages import Ack, Hello

@@ -7,10 +7,10 @@ import rig
 from rig import Time
 
 from kerbnode import flash, link
+from kerbnode.bin.pace import Pace
 from kerbnode.journal import Journal
 from kerbnode.link import fallback, radios, serial
 from kerbnode.link.tally import Tally
-from kerbnode.pace import Pace
 
 OPENED = []  # by the stand-ins below, in their order
 

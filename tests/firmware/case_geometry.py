@@ -1,6 +1,6 @@
 """From depth to per cent of the volume."""
 
-from kerbnode.geometry import (
+from kerbnode.bin.geometry import (
     IGLOO,
     STRAIGHT,
     TAPERED,

@@ -1,8 +1,8 @@
 """A lamp's control whole: commands and their ends, burn, age and heat, exemption, traffic, waves; every state has an exit."""
 
-from kerbnode import control
-from kerbnode.control import BLIND, BURN, DARK, DAY, EMERGENCY, HOLD, IDLE, OPERATOR, PRESENT, STATES, WAVE, Facts
-from kerbnode.lamp import Lamp
+from kerbnode.lamp import control
+from kerbnode.lamp.control import BLIND, BURN, DARK, DAY, EMERGENCY, HOLD, IDLE, OPERATOR, PRESENT, STATES, WAVE, Facts
+from kerbnode.lamp.lamp import Lamp
 from kerbwire import commands
 
 NOON = 1772366400  # 2026-03-01 12:00 UTC

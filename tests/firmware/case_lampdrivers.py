@@ -1,7 +1,7 @@
 """The lamp's sensors and outputs against streams and buses as the data sheets say, faults included."""
 
 from kerbnode.drivers import bh1750, bl0942, ld2410, level, pwm, relay, veml7700
-from kerbnode.lampparts import OFF_MS, REST_MS, Parts
+from kerbnode.lamp.parts import OFF_MS, REST_MS, Parts
 from kerbwire.channels import (
     AT_LIGHT,
     ENERGY,

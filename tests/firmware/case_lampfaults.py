@@ -2,8 +2,9 @@
 
 from faulty_lamp import HOUR_S, Lamp, check
 
-from kerbnode import control, lampfaults
-from kerbnode.lampfaults import BURNS, DEAF, GEAR, HOT, MUTE, OUT, RELAY, ROWS
+from kerbnode.lamp import control
+from kerbnode.lamp import faults as lampfaults
+from kerbnode.lamp.faults import BURNS, DEAF, GEAR, HOT, MUTE, OUT, RELAY, ROWS
 from kerbwire.channels import AT_DIMMER, FAULT, LEVEL, POWER, RAW, SILENT, STUCK, SUPPLY, TEMPERATURE, TROUBLE
 from kerbwire.events import CODES, Event
 

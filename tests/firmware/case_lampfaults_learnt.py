@@ -2,9 +2,10 @@
 
 from faulty_lamp import Lamp
 
-from kerbnode import control, lampfaults
-from kerbnode.lampfaults import CLEARED, PARTIAL, RAISED, Judge
-from kerbnode.meter import NIGHTS, Baseline, Energy
+from kerbnode.lamp import control
+from kerbnode.lamp import faults as lampfaults
+from kerbnode.lamp.faults import CLEARED, PARTIAL, RAISED, Judge
+from kerbnode.lamp.meter import NIGHTS, Baseline, Energy
 from kerbwire.channels import LEVEL, NOT_FITTED, POWER
 
 

@@ -2,8 +2,8 @@
 
 from faulty_lamp import Lamp, check
 
-from kerbnode import lampfaults
-from kerbnode.lampfaults import CELL, CLEARED, EYE, PART, RAISED
+from kerbnode.lamp import faults as lampfaults
+from kerbnode.lamp.faults import CELL, CLEARED, EYE, PART, RAISED
 from kerbwire.channels import AT_LIGHT, AT_PRESENCE, RAW, SILENT, STUCK, TROUBLE
 
 

@@ -2,9 +2,9 @@
 
 from faulty_lamp import HOUR_S, Lamp, check
 
-from kerbnode import lampfaults
-from kerbnode.lampfaults import CLEARED, CYCLES_ROW, DIM, DIPPED, HIGH, LOST, RAISED, Judge
-from kerbnode.meter import NIGHTS
+from kerbnode.lamp import faults as lampfaults
+from kerbnode.lamp.faults import CLEARED, CYCLES_ROW, DIM, DIPPED, HIGH, LOST, RAISED, Judge
+from kerbnode.lamp.meter import NIGHTS
 from kerbwire.channels import FAULTS, RAW, SUPPLY
 
 

@@ -1,6 +1,7 @@
 """A bin's level: arithmetic on integers, the same on single-precision boards."""
 
-from kerbnode import config, level
+from kerbnode import config
+from kerbnode.bin import level
 from kerbwire.channels import (
     ABOVE_RANGE,
     BELOW_RANGE,

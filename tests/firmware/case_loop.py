@@ -2,8 +2,8 @@
 
 from case_dali import BANK202, BANK205, BANK206, Gear
 
-from kerbnode.lampparts import Parts
-from kerbnode.loop import Loop
+from kerbnode.lamp.loop import Loop
+from kerbnode.lamp.parts import Parts
 
 
 class Clock:

@@ -1,8 +1,8 @@
 """The ladder: sun, switched supply, photocell, learnt night, else light; and what is wrong with a photocell."""
 
-from kerbnode import night
-from kerbnode.night import CELL, LEARNT, SUN, SUPPLY, UNKNOWN, Night
-from kerbnode.photocell import Photocell
+from kerbnode.lamp import night
+from kerbnode.lamp.night import CELL, LEARNT, SUN, SUPPLY, UNKNOWN, Night
+from kerbnode.lamp.photocell import Photocell
 from kerbwire.channels import FAULT
 
 NOON = 1772366400  # 2026-03-01 12:00 UTC

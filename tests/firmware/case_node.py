@@ -6,10 +6,11 @@ import sys
 from case_app import Board
 from rig import BOARD, PICO, UTC, Gateway, read, write
 
-from kerbnode import brief, config, log, pace
-from kerbnode.closing import MAX_CHECKS
+from kerbnode import brief, config, log
+from kerbnode.bin import pace
+from kerbnode.bin.closing import MAX_CHECKS
+from kerbnode.bin.node import SAFE_FAILURES, SAFE_TRY
 from kerbnode.link.tally import Tally
-from kerbnode.node import SAFE_FAILURES, SAFE_TRY
 from kerbnode.slots import TRIAL_SILENCES
 from kerbwire import controls, messages
 from kerbwire.channels import FAULT, FILL, TEMPERATURE

@@ -1,7 +1,7 @@
 """A photocell that is latched by direction, and its own lamp's light."""
 
-from kerbnode import photocell
-from kerbnode.photocell import Photocell
+from kerbnode.lamp import photocell
+from kerbnode.lamp.photocell import Photocell
 from kerbwire.channels import FAULT
 
 DUSK, DAWN = 70, 35

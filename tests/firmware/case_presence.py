@@ -1,7 +1,7 @@
 """Presence: hold, passages, and sensors that are stuck."""
 
-from kerbnode import presence
-from kerbnode.presence import BROKEN, STUCK_OFF, STUCK_ON, WORKS, Presence
+from kerbnode.lamp import presence
+from kerbnode.lamp.presence import BROKEN, STUCK_OFF, STUCK_ON, WORKS, Presence
 
 HOLD_MS = 30000
 

@@ -2,8 +2,10 @@
 
 import os
 
-from kerbnode import calendar, config, lampsettings
-from kerbnode.register import Register, eighth_octaves
+from kerbnode import config
+from kerbnode.lamp import calendar
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp.register import Register, eighth_octaves
 from kerbwire.channels import CHANNELS, ENERGY, FAULT, FAULTS, HOURS, LEVEL, LUX, NOT_FITTED, POWER, PRESENCE, SUPPLY
 
 

@@ -1,6 +1,6 @@
 """Calendar rules: dates, zones, weekdays, seasons, midnight."""
 
-from kerbnode import schedule
+from kerbnode.lamp import schedule
 
 BERLIN = [60, 120, [3, 5, 6, 60], [10, 5, 6, 60]]
 UTC = [0]

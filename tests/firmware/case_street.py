@@ -2,7 +2,7 @@
 
 import os
 
-from kerbnode import street as streets
+from kerbnode.lamp import street as streets
 from kerbwire import cbor, messages
 from kerbwire import frame as frames
 from kerbwire.group import GroupKey, Raised
@@ -14,7 +14,7 @@ SCOPE = 7
 
 
 class Lamp:
-    """What a Street asks of kerbnode.lamp."""
+    """What a Street asks of kerbnode.lamp.lamp."""
 
     def __init__(self):
         self.high, self.raised, self.lit = 75, Raised(), []

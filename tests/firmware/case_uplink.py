@@ -5,10 +5,10 @@ import sys
 from rig import Time, exists, folder
 
 from kerbnode.journal import Journal
+from kerbnode.lamp.talk import Pace
 from kerbnode.link import uplink
 from kerbnode.link.tally import Tally
 from kerbnode.link.uplink import Uplink
-from kerbnode.talk import Pace
 
 READY_MS = 1000
 DAY_MS = 86400000

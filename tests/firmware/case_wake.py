@@ -7,7 +7,8 @@ from case_app import Board
 from case_node import Asking, warm
 from rig import BOARD, PICO, UTC, read, write
 
-from kerbnode import brief, heat, retained
+from kerbnode import brief, retained
+from kerbnode.bin import heat
 from kerbwire.events import EMPTIED
 
 # Millimetres hour by hour: rising, full, emptied, jumps that no second sample confirms, nothing, wild.

@@ -1,7 +1,7 @@
 """Waves along a chain of columns."""
 
-from kerbnode import wave
-from kerbnode.wave import Waves
+from kerbnode.lamp import wave
+from kerbnode.lamp.wave import Waves
 from kerbwire.waves import BOTH, DOWNWARDS, UPWARDS, Wave
 
 SPACING_DM = 350  # 35 m

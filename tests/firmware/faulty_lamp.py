@@ -1,8 +1,8 @@
 """A lamp whose parts can fail, as its judge sees it, and the check of one row of FAULTS.md."""
 
-from kerbnode import control
-from kerbnode.lampfaults import CLEARED, RAISED, ROWS, Judge
-from kerbnode.meter import NIGHTS
+from kerbnode.lamp import control
+from kerbnode.lamp.faults import CLEARED, RAISED, ROWS, Judge
+from kerbnode.lamp.meter import NIGHTS
 from kerbwire.channels import ENERGY, FAULTS, NOT_FITTED, POWER, SUPPLY
 from kerbwire.events import Event
 

@@ -6,8 +6,8 @@ Prints each new target with its millisecond, and at the end how many waves the l
 import json
 import sys
 
-from kerbnode.lamp import TICK_MS, Lamp
-from kerbnode.wave import Waves
+from kerbnode.lamp.lamp import TICK_MS, Lamp
+from kerbnode.lamp.wave import Waves
 from kerbwire.waves import Wave
 
 with open(sys.argv[1]) as file:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from kerbnode import astro
+from kerbnode.lamp import astro
 
 astral = pytest.importorskip("astral")
 from astral import Observer, sun  # noqa: E402

@@ -3,20 +3,12 @@
 import re
 from pathlib import Path
 
-from kerbnode import (
-    config,
-    events,
-    gaps,
-    lamp,
-    lampapp,
-    lampnode,
-    lampsettings,
-    loop,
-    opening,
-    outbox,
-    retained,
-    talk,
-)
+from kerbnode import config, gaps, opening, outbox, retained
+from kerbnode.bin import events
+from kerbnode.lamp import app as lampapp
+from kerbnode.lamp import lamp, loop, talk
+from kerbnode.lamp import node as lampnode
+from kerbnode.lamp import settings as lampsettings
 from kerbtools import boards
 from kerbwire import controls, flights
 

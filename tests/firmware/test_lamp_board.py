@@ -2,7 +2,7 @@
 
 import pytest
 
-from kerbnode.lampnode import SAFE_FAILURES
+from kerbnode.lamp.node import SAFE_FAILURES
 from kerbtools.demo.lamps import WIRING
 from kerbtools.emulator import Board, Identity, World
 from kerbtools.emulator.street_scene import ColumnScene

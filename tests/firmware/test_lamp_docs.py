@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 import kerbnode
-from kerbnode import lampfaults
 from kerbnode.drivers import d4i
+from kerbnode.lamp import faults as lampfaults
 from kerbwire import council, events
 
 FOLDER = Path(kerbnode.__file__).parents[1]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from kerbnode import astro, control
-from kerbnode.lamp import Lamp
-from kerbnode.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUN, SUPPLY, UNKNOWN, Night
-from kerbnode.photocell import SETTLE_S, Photocell
+from kerbnode.lamp import astro, control
+from kerbnode.lamp.lamp import Lamp
+from kerbnode.lamp.night import CELL, COVERED, LEARNT, LONGEST_DAY_S, LONGEST_NIGHT_S, SUN, SUPPLY, UNKNOWN, Night
+from kerbnode.lamp.photocell import SETTLE_S, Photocell
 from kerbtools.bench.lighting.ladder import BRISTOL
 from kerbtools.bench.lighting.nights import Settings, lamp_settings
 from kerbtools.bench.lighting.street import lux_at, remembered

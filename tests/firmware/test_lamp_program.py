@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from kerbnode import lampapp, lampsettings
-from kerbnode.lampnode import SAFE_FAILURES
+from kerbnode.lamp import app as lampapp
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp.node import SAFE_FAILURES
 from kerbnode.slots import Slots
 from kerbtools.bench.native import SENSORS, NativeGateway, NativeLamp, power_mw
 from kerbtools.emulator.ether import Ether

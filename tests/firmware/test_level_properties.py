@@ -3,7 +3,8 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kerbnode import config, geometry, level
+from kerbnode import config
+from kerbnode.bin import geometry, level
 from kerbtools.bench import levels_world
 from kerbwire.channels import CHANNELS, DISTANCE, FAULT, FILL, NO_ECHO, NOT_FITTED, QUALITY, QUALITY_FLAGS, SPECIAL
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kerbnode import schedule
+from kerbnode.lamp import schedule
 from kerbtools.bench.lighting import centre, count, ladder, least, nights, rows
 from kerbtools.bench.lighting.people import CYCLISTS, GROUP, PER_ARRIVAL, Person, arrivals
 from kerbtools.bench.lighting.street import LAMP_W, NO_FAULTS, STANDBY_W, Faults, Street, lux_at, power_w

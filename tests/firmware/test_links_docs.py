@@ -23,7 +23,7 @@ TEXT = (FIRMWARE.parents[1] / "gateway" / "LINKS.md").read_text()
 # Who prints what an engineer reads of links; each quote has to be in one of them.
 SOURCES = (
     *(FIRMWARE / "link").glob("*.py"),
-    FIRMWARE / "lampnode.py",
+    FIRMWARE / "lamp" / "node.py",
     FIRMWARE / "drivers" / "sx126x.py",
     WIRE / "lora.py",
     WIRE / "modem.py",
@@ -31,7 +31,13 @@ SOURCES = (
     *(TOOLS / "field" / "checks").glob("*.py"),
     *(TOOLS / "collect").glob("*.py"),
 )
-FEWEST = {"A cable": 1, "Wi-Fi and MQTT": 9, "Bluetooth Low Energy": 6, "LoRa": 8, "Lamps": 6}  # quotes of a link's tables
+FEWEST = {
+    "A cable": 1,
+    "Wi-Fi and MQTT": 9,
+    "Bluetooth Low Energy": 6,
+    "LoRa": 8,
+    "Lamps": 6,
+}  # quotes of a link's tables
 FOREIGN = ("Denied PUBLISH", "The certificate validity has expired")  # what mosquitto and mbedTLS say
 _TOKEN = re.compile(r"[\w'/.-]*\w|\S")
 _VALUE = re.compile(r"[\d.]+|/dev/\w+|hci\d|street")  # what a program puts into a message, in the page's examples

@@ -6,10 +6,10 @@ from hypothesis import settings, strategies
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from kerbnode import flash
-from kerbnode.changes import Changes
 from kerbnode.chunks import shown
 from kerbnode.counters import Counters
-from kerbnode.evidence import Evidence
+from kerbnode.lamp.changes import Changes
+from kerbnode.lamp.evidence import Evidence
 from kerbnode.outbox import Outbox
 from kerbnode.retained import State, unpack
 from kerbwire.channels import CAUSE, LEVEL

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerbnode import schedule
+from kerbnode.lamp import schedule
 
 ZONES = {
     "Europe/Berlin": [60, 120, [3, 5, 6, 60], [10, 5, 6, 60]],

@@ -26,12 +26,12 @@ WIRINGS = {
         "warm_up_ms": 2,
     },
 }  # fmt: skip
-NEEDED = ("errors", "channels"), ("config", "flash", "geometry", "hal", "level", "retained", "sensors")
+NEEDED = ("errors", "channels"), ("config", "flash", "hal", "retained", "bin/geometry", "bin/level", "bin/sensors")
 
 MAIN = """
 import gc, json, machine, os, time
 from kerbnode import hal
-from kerbnode.sensors import Sensors
+from kerbnode.bin.sensors import Sensors
 board = json.load(open("/board.json"))
 settings = json.load(open("/settings.json"))
 sensors = Sensors(hal.Hal(machine, time, os.urandom, board), board["sensors"])

@@ -12,7 +12,7 @@ from provision_harness import Kerb, shows
 from kerbgate.audit import write_private
 from kerbgate.errors import GatewayError
 from kerbgate.registry import Registry
-from kerbnode import street as streets
+from kerbnode.lamp import street as streets
 from kerbtools.emulator import Board
 from kerbtools.provision import cli
 from kerbtools.provision.errors import OrderError

@@ -96,7 +96,7 @@ def test_a_c3_class_board_lasts_ten_years_and_a_pico_does_not():
 
 
 def test_silence_costs_no_more_than_its_stated_share():
-    from kerbnode.pace import LISTEN_MS_A_DAY
+    from kerbnode.bin.pace import LISTEN_MS_A_DAY
 
     ua = boards.load("esp32_c3").currents
     silence = LISTEN_MS_A_DAY / 1000 * (ua["active"] + ua["radio_rx"]) / 3_600_000

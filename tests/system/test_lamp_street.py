@@ -16,10 +16,10 @@ from street_harness import wait_for
 from kerbgate.aggregate.periods import Calendar
 from kerbgate.aggregate.reader import RollupReader
 from kerbgate.store import Reader
-from kerbnode import lampsettings
-from kerbnode.changes import Changes
-from kerbnode.lamp import TICK_MS, Lamp
-from kerbnode.wave import Waves
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp.changes import Changes
+from kerbnode.lamp.lamp import TICK_MS, Lamp
+from kerbnode.lamp.wave import Waves
 from kerbtools import send
 from kerbtools.demo.broker import open_broker
 from kerbtools.demo.council import Council

@@ -13,9 +13,9 @@ import pytest
 
 from kerbgate.aggregate.evidence import HALF_HOUR_S, PowerTable, half_hours
 from kerbgate.aggregate.periods import Calendar
-from kerbnode import lampsettings
-from kerbnode.changes import Changes
-from kerbnode.lamp import TICK_MS, Lamp
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp.changes import Changes
+from kerbnode.lamp.lamp import TICK_MS, Lamp
 from kerbtools.bench.native import power_mw
 
 PLACE = {"latitude": 514500, "longitude": -25900}

@@ -41,10 +41,10 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode": ("kerbnode",),
         "kerbnode.app": ("kerbnode.app",),
         "kerbnode.chunks": ("kerbnode.chunks", "kerbwire.channels"),
-        "kerbnode.node": ("kerbnode.node",),
+        "kerbnode.bin.node": ("kerbnode.bin.node",),
         "kerbnode.opening": ("kerbnode.opening",),
         "kerbnode.config": ("kerbnode.config", "kerbnode.slots"),
-        "kerbnode.sampling": ("kerbnode.wake", "kerbnode.sampling"),
+        "kerbnode.bin.sampling": ("kerbnode.bin.wake", "kerbnode.bin.sampling"),
         "kerbnode.sealing": ("kerbwire.node_end",),
         "kerbnode.report": ("kerbnode.exchange", "kerbnode.link", "kerbnode.link.serial"),
         "kerbnode.link.fallback": ("kerbnode.link.fallback",),
@@ -55,8 +55,8 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
         "kerbnode.saying": ("kerbnode.saying",),
         "kerbnode.giving": ("kerbnode.giving",),
-        "kerbnode.closing": ("kerbnode.closing",),
-        "kerbnode.orders": ("kerbnode.binorders", "kerbnode.orders", "kerbwire.controls"),
+        "kerbnode.bin.closing": ("kerbnode.bin.closing",),
+        "kerbnode.orders": ("kerbnode.bin.orders", "kerbnode.orders", "kerbwire.controls"),
         "kerbnode.log": ("kerbnode.log",),
         "kerbnode.telling": ("kerbnode.telling",),
         "kerbnode.gaps": ("kerbnode.gaps",),
@@ -66,15 +66,15 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
     "lamp": {
         "kerbnode": ("kerbnode",),
         "kerbnode.drivers": ("kerbnode.drivers",),
-        "kerbnode.app": ("kerbnode.app", "kerbnode.lampapp"),
-        "kerbnode.lampnode": ("kerbnode.lampnode", "kerbwire.node_end"),
+        "kerbnode.app": ("kerbnode.app", "kerbnode.lamp.app"),
+        "kerbnode.lamp.node": ("kerbnode.lamp.node", "kerbwire.node_end"),
         "kerbnode.link.uplink": ("kerbnode.link.uplink", "kerbnode.link.radios"),
         "kerbnode.link.mqttsession": ("kerbnode.link.mqttsession",),
         "kerbnode.link.lookup": ("kerbnode.link.lookup",),
         "kerbnode.eventmsg": ("kerbnode.eventmsg",),
         "kerbnode.saying": ("kerbnode.saying",),
         "kerbnode.gaps": ("kerbnode.gaps",),
-        "kerbnode.orders": ("kerbnode.lamporders", "kerbnode.orders", "kerbwire.controls"),
+        "kerbnode.orders": ("kerbnode.lamp.orders", "kerbnode.orders", "kerbwire.controls"),
         "kerbnode.log": ("kerbnode.log",),
         "kerbnode.telling": ("kerbnode.telling",),
         "kerbnode.selftest": ("kerbnode.selftest",),
@@ -87,14 +87,14 @@ ROLES: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # For a file those that are loaded whenever it is. What two files need lies in one that both find so.
 _APP, _CHUNKS, _NODE, _SEALING, _REPORT, _CHANNELS = (
-    "kerbnode.app", "kerbnode.chunks", "kerbnode.node", "kerbnode.sealing", "kerbnode.report", "kerbnode.channels",
+    "kerbnode.app", "kerbnode.chunks", "kerbnode.bin.node", "kerbnode.sealing", "kerbnode.report", "kerbnode.channels",
 )  # fmt: skip
-_LAMP = "kerbnode.lampnode"
+_LAMP = "kerbnode.lamp.node"
 LOADS: dict[str, dict[str, tuple[str, ...]]] = {
     "bin": {
         _CHUNKS: (_APP,),
         _NODE: (_APP, _CHUNKS),
-        "kerbnode.sampling": (_APP, _CHUNKS),
+        "kerbnode.bin.sampling": (_APP, _CHUNKS),
         "kerbnode.config": (_APP, _CHUNKS, _NODE),
         _SEALING: (_APP, _CHUNKS, _NODE),
         _REPORT: (_APP, _CHUNKS, _NODE, _SEALING),
@@ -106,12 +106,12 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
         "kerbnode.saying": (_APP, _CHUNKS, _NODE, _SEALING),
         "kerbnode.orders": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT),
         "kerbnode.giving": (_APP, _CHUNKS, _NODE, _SEALING, _REPORT),
-        "kerbnode.closing": (_APP, _CHUNKS, _NODE),
+        "kerbnode.bin.closing": (_APP, _CHUNKS, _NODE),
         "kerbnode.upkeep": (_APP, _CHUNKS, _NODE),
         "kerbnode.opening": (_APP, _CHUNKS, _NODE),
         "kerbnode.log": (_APP,),
         "kerbnode.telling": (_APP, _CHUNKS, _NODE, _SEALING, "kerbnode.log"),
-        "kerbnode.selftest": (_APP, _CHUNKS, _NODE, "kerbnode.sampling"),
+        "kerbnode.selftest": (_APP, _CHUNKS, _NODE, "kerbnode.bin.sampling"),
     },
     "lamp": {
         _LAMP: (_APP,),
@@ -127,7 +127,7 @@ LOADS: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 # The file that holds the driver of a sensor that the board has, by its slot; "": of any other slot.
-FITTED = {"bin": {"temperature": "kerbnode.app", "": "kerbnode.sampling"}}
+FITTED = {"bin": {"temperature": "kerbnode.app", "": "kerbnode.bin.sampling"}}
 DRIVERS = "kerbnode.drivers."  # modules that others take as values, by the names in board.json
 OWN_DRIVERS = (DRIVERS + "sx126x",)  # but for those that one module imports by their name: they come along in its file
 ONLY_FITTED = ("lamp",)  # roles whose bundle has the drivers of what its board.toml wires, and no others
@@ -142,16 +142,16 @@ LINKS = {
 LEFT_OUT = {
     "bin": (
         "kerbwire.lamps", "kerbwire.levels", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates",
-        "kerbwire.waves", "kerbnode.bell", "kerbnode.lampapp", "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
-        "kerbnode.selftest_lamp", "kerbnode.modem",
+        "kerbwire.waves", "kerbnode.bell", "kerbnode.lamp.app", "kerbnode.lamp.selftest", "kerbnode.modem",
+        "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
     ),
     "lamp": (
-        "kerbnode.heat", "kerbnode.node", "kerbnode.sampling", "kerbnode.sensors", "kerbnode.wake",
+        "kerbnode.bin.heat", "kerbnode.bin.node", "kerbnode.bin.sampling", "kerbnode.bin.sensors", "kerbnode.bin.wake",
         "kerbwire.bitreader", "kerbwire.plain", "kerbwire.unpacked", "kerbwire.updates", "kerbnode.modem",
     ),
     "modem": (
-        "kerbnode.brief", "kerbnode.heat", "kerbnode.lampapp", "kerbnode.log", "kerbnode.node", "kerbnode.wake",
-        "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
+        "kerbnode.brief", "kerbnode.bin.heat", "kerbnode.bin.node", "kerbnode.bin.wake", "kerbnode.lamp.app",
+        "kerbnode.log", "kerbnode.drivers.dali_pio", "kerbnode.drivers.dali_rmt",
     ),
 }  # fmt: skip
 # What main.py and the programs that `kerb` runs on a board use of these modules: all else may be cut out of them.
@@ -168,7 +168,7 @@ CALLED = {
     "kerbnode.link.lamplora": ("made",),
     "kerbnode.link.lora": ("opened",),
     "kerbnode.link.mqtt": ("made", "opened"),
-    "kerbnode.lampsettings": ("ROWS",),
+    "kerbnode.lamp.settings": ("ROWS",),
     "kerbnode.modem": ("test",),
     "kerbnode.selftest": ("main",),
 }

@@ -1,4 +1,4 @@
-"""Presence as a level on a pin: a PIR, or a radar's output. It proves nothing itself: kerbnode.presence judges it."""
+"""Presence as a level on a pin: a PIR, or a radar's output. kerbnode.lamp.presence judges it."""
 
 
 class Driver:

@@ -25,8 +25,9 @@ COUNTS = ("frames", "bytes", "retries", "lost", "airtime_ms", "rssi", "snr")  # 
 
 
 class Fallback:
-    """text: links.json. pace: kerbnode.pace.Pace, which counts what was heard and what was not. A link for the node,
-    which opens at the first frame. Where none can be had each frame is lost, and counted, and nothing is waited for."""
+    """text: links.json. pace: kerbnode.bin.pace.Pace, which counts what was heard and what was not. A link for the
+    node, which opens at the first frame. Where none can be had each frame is lost, and counted, and nothing is waited
+    for."""
 
     def __init__(self, text, hal, board, identity, journal, folder, pace):
         self._hal = hal

@@ -7,14 +7,15 @@ sheet (DS.SX1261-2, power consumption in transmit mode) for +14 dBm at 868 MHz w
 settings for +22 dBm it is 90 mA. Listening comes to that, and is the same for all formats.
 
 The rule: one frame at a time, sent again under a new number until its ack is heard, at most 16 frames a day, as
-`kerbnode.pace` has it. Uplinks and acks are lost with the same chance, each for itself. The expected values are exact.
+`kerbnode.bin.pace` has it. Uplinks and acks are lost with the same chance, each for itself. The expected values are
+exact.
 """
 
 import math
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 
-from kerbnode.pace import MAX_FRAMES_A_DAY
+from kerbnode.bin.pace import MAX_FRAMES_A_DAY
 from kerbtools.bench import ours, peers, workload
 from kerbtools.bench.peers import SEAL
 from kerbtools.bench.workload import Series

@@ -19,10 +19,12 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
-from kerbnode import astro, control, lampfaults, lampsettings
-from kerbnode.lampfaults import Judge
-from kerbnode.night import Night
-from kerbnode.photocell import Photocell
+from kerbnode.lamp import astro, control
+from kerbnode.lamp import faults as lampfaults
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp.faults import Judge
+from kerbnode.lamp.night import Night
+from kerbnode.lamp.photocell import Photocell
 from kerbwire.channels import (
     AT_DIMMER,
     AT_LIGHT,

@@ -14,8 +14,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
-from kerbnode import clock, config, events
-from kerbnode import level as arithmetic
+from kerbnode import clock, config
+from kerbnode.bin import events
+from kerbnode.bin import level as arithmetic
 from kerbnode.drivers import a02yyuw
 from kerbtools.bench import levels_world, workload
 from kerbtools.bench.levels_world import EMPTY_MM, FULL_MM, Bin, Story
@@ -23,7 +24,7 @@ from kerbwire.channels import AT_DISTANCE, NO_ECHO, NOT_FITTED, SPECIAL, STUCK, 
 
 SIMULATED = "simulated"
 HOUR_S, YEAR_H = 3600, 8766
-MAX_CHECKS = 3  # in a row, as kerbnode.closing
+MAX_CHECKS = 3  # in a row, as kerbnode.bin.closing
 LID_DEGREES = 95  # of an open lid
 LEAST_FALL = 20.0  # per cent of the volume; a collection that took less counts apart
 SOON_H = 2  # hours within which an event is told soon

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, cast
 
-from kerbnode.geometry import IGLOO, STRAIGHT, TAPERED, UNDERGROUND, WHEELED_240, WHEELED_1100
+from kerbnode.bin.geometry import IGLOO, STRAIGHT, TAPERED, UNDERGROUND, WHEELED_240, WHEELED_1100
 from kerbtools.bench import workload
 from kerbwire.channels import NO_ECHO
 

@@ -5,7 +5,7 @@ counted apart, with an ESP32-C3's 28 mA awake and 0.13 mA in light sleep, comput
 modem's own program, and an ack of the usual size behind each frame.
 
 A day: one report (the workload's bin days) under the firmware's rule: a frame goes out, once more as it is when nothing
-answers, and anew under another number after that; then the backoff of kerbnode.pace.
+answers, and anew under another number after that; then the backoff of kerbnode.bin.pace.
 Capacity: bins that speak at any moment, each once, without listening first, which many cannot where they do not hear
 each other; the modem is deaf while it answers.
 """
@@ -18,8 +18,8 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any
 
+from kerbnode.bin.pace import Pace
 from kerbnode.link import lora as link
-from kerbnode.pace import Pace
 from kerbtools import boards
 from kerbtools.bench import ours, workload
 from kerbtools.bench.lora_rig import DOWN_KHZ, FACTS, POWER_DBM, UP_KHZ, Clock, Gateway, fitted

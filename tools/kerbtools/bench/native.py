@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kerbnode.journal import Journal
-from kerbnode.lampnode import LampNode
+from kerbnode.lamp.node import LampNode
 from kerbtools.emulator.ether import Ether, Port
 from kerbtools.emulator.lamp_scene import LampScene
 from kerbtools.emulator.world import Interrupted, World

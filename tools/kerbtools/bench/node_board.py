@@ -24,7 +24,8 @@ except ImportError:  # the 32-bit build: what imports it can be weighed, what it
 
 def operations(work):
     """What a wake does, and a lamp's report."""
-    from kerbnode import config, level
+    from kerbnode import config
+    from kerbnode.bin import level
     from kerbwire import controls, frame, line, messages
 
     bins, lamps = records(work["bin"]), records(work["lamp"])

@@ -32,7 +32,7 @@ LOADED = (
 _LOAD = f"""
 import time, json
 import kerbnode.app
-import kerbnode.lampnode
+import kerbnode.lamp.node
 took = {{}}
 for name in {LOADED!r}:
     begin = time.ticks_us()

@@ -17,14 +17,14 @@ ROUNDS = 15
 ITEMS, SEGMENT = 64, 16
 folder = sys.argv[1]
 
-from kerbnode import lampsettings
 from kerbnode.clock import Clock
 from kerbnode.counters import Counters
 from kerbnode.drivers import sx126x
 from kerbnode.identity import Identity
-from kerbnode.lamp import Lamp
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp.lamp import Lamp
+from kerbnode.lamp.talk import MAX_RUN, LampOutbox, Pace, Talk
 from kerbnode.link import lamplora, mqttsession
-from kerbnode.talk import MAX_RUN, LampOutbox, Pace, Talk
 from kerbwire import frame as frames
 from kerbwire import line, messages
 from kerbwire.channels import CAUSE, ENERGY, FAULTS, HOURS, LEVEL, LUX, POWER, PRESENCE

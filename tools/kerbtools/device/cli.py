@@ -199,7 +199,7 @@ c.open(255)
 out["boots"], out["records_numbered"] = c.boot_count, c.index_limit
 rows = ()
 if out["role"] == "lamp":
- from kerbnode import lampsettings
+ from kerbnode.lamp import settings as lampsettings
  rows = (lampsettings.ROWS,)
 held = config.read("/node/config.json", None, *rows)[0]
 out["settings_hash"] = "".join("%02x" % b for b in config.digest(held, *rows))

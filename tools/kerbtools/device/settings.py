@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from kerbnode import config, lampsettings
+from kerbnode import config
+from kerbnode.lamp import settings as lampsettings
 from kerbtools.device.errors import DeviceError, printable
 
 PATH = "/node/config.json"

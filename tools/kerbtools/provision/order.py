@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerbgate.registry import ROLES, Asset, Registry, cards, inventory, provisioning
-from kerbnode import config, lampsettings
+from kerbnode import config
+from kerbnode.lamp import settings as lampsettings
 from kerbtools.provision.errors import OrderError
 from kerbtools.provision.links import read_links
 

@@ -17,7 +17,7 @@ from kerbgate import audit
 from kerbgate.commands.brighten import MEMBER
 from kerbgate.commands.groups import Group, Groups
 from kerbgate.registry import SECRET_SIZE
-from kerbnode.street import PLACES  # pyright: ignore[reportUnknownVariableType]
+from kerbnode.lamp.street import PLACES  # pyright: ignore[reportUnknownVariableType]
 from kerbtools.provision.errors import OrderError
 from kerbwire import cbor
 from kerbwire.group import MAX_MEMBER, MAX_SENDERS

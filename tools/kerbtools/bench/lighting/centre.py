@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from kerbnode.schedule import EVERY_DAY, MAX_RULES
+from kerbnode.lamp.schedule import EVERY_DAY, MAX_RULES
 from kerbtools.bench import workload
 from kerbtools.bench.lighting.nights import Night, Settings
 from kerbtools.bench.lighting.street import Faults

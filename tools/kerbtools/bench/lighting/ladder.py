@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from kerbnode import astro
-from kerbnode.lamp import Lamp
+from kerbnode.lamp import astro
+from kerbnode.lamp.lamp import Lamp
 from kerbtools.bench.lighting.nights import Place, Settings, lamp_settings
 from kerbtools.bench.lighting.street import lux_at
 from kerbwire.channels import FAULT

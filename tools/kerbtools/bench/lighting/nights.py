@@ -9,9 +9,9 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 
-from kerbnode import astro
-from kerbnode.lamp import Lamp
-from kerbnode.wave import Waves
+from kerbnode.lamp import astro
+from kerbnode.lamp.lamp import Lamp
+from kerbnode.lamp.wave import Waves
 from kerbtools.bench.lighting.count import Count, Need, add
 from kerbtools.bench.lighting.people import arrivals
 from kerbtools.bench.lighting.street import SPACING_M, Faults, Street, reach_m

@@ -17,10 +17,10 @@ from functools import cache
 from itertools import pairwise
 from typing import Any
 
-from kerbnode import astro, schedule
-from kerbnode.control import HOLD, PRESENT, WAVE
-from kerbnode.lamp import TICK_MS, Lamp
-from kerbnode.wave import Waves
+from kerbnode.lamp import astro, schedule
+from kerbnode.lamp.control import HOLD, PRESENT, WAVE
+from kerbnode.lamp.lamp import TICK_MS, Lamp
+from kerbnode.lamp.wave import Waves
 from kerbtools.bench.lighting.people import Person
 
 SPACING_M = 35.0

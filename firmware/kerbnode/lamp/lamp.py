@@ -7,11 +7,11 @@ light_up   for a neighbour's wave; raised.add for a group's brighten; command fo
 next_ms    when the next tick can change anything, if nothing new is sensed or heard
 """
 
-from kerbnode import control, schedule
-from kerbnode.control import Facts, Ramp
-from kerbnode.night import SUN, Night
-from kerbnode.photocell import Photocell
-from kerbnode.presence import WORKS, Presence
+from kerbnode.lamp import control, schedule
+from kerbnode.lamp.control import Facts, Ramp
+from kerbnode.lamp.night import SUN, Night
+from kerbnode.lamp.photocell import Photocell
+from kerbnode.lamp.presence import WORKS, Presence
 from kerbwire.channels import BY_COMMAND, BY_SCHEDULE
 from kerbwire.commands import EMERGENCY, OPERATOR, SCHEDULE, Holders
 from kerbwire.compat import const
@@ -30,7 +30,7 @@ _SHOWS = {
 
 
 class Lamp:
-    """settings: by name, of SETTINGS of a lamp. rules and zone: kerbnode.schedule. has_sensor: of presence."""
+    """settings: by name, of SETTINGS of a lamp. rules and zone: kerbnode.lamp.schedule. has_sensor: of presence."""
 
     def __init__(self, settings, rules, zone, has_sensor):
         self._settings = settings

@@ -7,7 +7,7 @@ until it is provisioned again, because its numbers begin anew under the same key
 """
 
 from kerbnode import flash
-from kerbnode.wave import Waves
+from kerbnode.lamp.wave import Waves
 from kerbwire import cbor, messages
 from kerbwire import frame as frames
 from kerbwire.errors import WireError

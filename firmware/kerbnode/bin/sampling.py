@@ -1,7 +1,7 @@
 """One sample, judged: what its record says, and what happened."""
 
-from kerbnode.events import SENSOR_FAULT
-from kerbnode.sensors import Sensors
+from kerbnode.bin.events import SENSOR_FAULT
+from kerbnode.bin.sensors import Sensors
 from kerbwire.channels import BATTERY, FAULTY_PART, FILL, QUALITY, RAW, TEMPERATURE, TROUBLE
 
 DAY_S = 86400

@@ -9,7 +9,7 @@ row asks for, yes raises it and no clears it:
 Seconds count from the first look that said it; a row that counts nights is told once a night, when it is over.
 """
 
-from kerbnode.meter import Baseline, Energy
+from kerbnode.lamp.meter import Baseline, Energy
 from kerbwire.channels import (
     AT_DIMMER,
     AT_LIGHT,
@@ -55,9 +55,9 @@ HOT_C, COOL_C = const(75), const(71)
 LEAST_CAP, CAP_STEP, CAP_S = const(30), const(5), const(60)  # percent: it never goes dark by heat
 LONGEST_LOOK_S = const(300)  # a longer gap between two looks counts as so much
 KEEP_S = const(3600)
-BURN = const(2)  # of kerbnode.control: commissioning
-STUCK_OFF = const(2)  # of kerbnode.presence, as is 1, stuck on
-SUN = const(0)  # of kerbnode.night: clock and position decide, and not the cell
+BURN = const(2)  # of kerbnode.lamp.control: commissioning
+STUCK_OFF = const(2)  # of kerbnode.lamp.presence, as is 1, stuck on
+SUN = const(0)  # of kerbnode.lamp.night: clock and position decide, and not the cell
 STATUS_GEAR, STATUS_LAMP = const(1), const(2)  # of QUERY STATUS
 D4I_GEAR, D4I_LAMP = const(33), const(14)  # bits of kerbnode.drivers.d4i: failure, shut down; failure, open, short
 
@@ -132,7 +132,7 @@ class Judge:
     def look(self, now_s, parts, lamp):
         """Judge what is now; [(code, severity, state, evidence by channel)], the gravest first.
 
-        now_s: monotonic. parts: kerbnode.lampparts.Parts. lamp: kerbnode.lamp.Lamp.
+        now_s: monotonic. parts: kerbnode.lamp.parts.Parts. lamp: kerbnode.lamp.lamp.Lamp.
         """
         span_s = 0 if self._last_s is None else min(now_s - self._last_s, LONGEST_LOOK_S)
         self._last_s = now_s

@@ -5,8 +5,8 @@ that the long wakes keep in step (kerbnode.brief).
 """
 
 from kerbnode import drivers
+from kerbnode.bin.events import FAST, FIRE, Judge
 from kerbnode.clock import next_due_ms, next_wake_s, sleep_ms
-from kerbnode.events import FAST, FIRE, Judge
 from kerbnode.retained import EVENT, HELLO
 
 MAX_CHECKS = 3  # in a row; then the next sample decides

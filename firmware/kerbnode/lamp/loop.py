@@ -6,7 +6,7 @@ is due: a tick of the control each 100 ms while anything moves, and else when so
 each `look_s`; night or day each minute.
 """
 
-from kerbnode.lamp import MINUTE_S, TICK_MS
+from kerbnode.lamp.lamp import MINUTE_S, TICK_MS
 from kerbwire.channels import BY_FAULT
 
 TYPE_CHECKING = False
@@ -26,7 +26,7 @@ MAX_PROGRAM_MS = 120000  # the program comes back to `rest`, `idle` or `checks_i
 
 
 class Loop:
-    """Everything is handed in. parts: kerbnode.lampparts. lamp: kerbnode.lamp. changes: kerbnode.changes.
+    """Everything is handed in. parts: kerbnode.lamp.parts. lamp: kerbnode.lamp.lamp. changes: kerbnode.lamp.changes.
 
     on_look(now_ms) is called after each look at light and meter. link and street are set once they are there.
     slowest_ms: the longest that a due tick was late.

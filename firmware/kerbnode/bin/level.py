@@ -1,6 +1,6 @@
 """A bin's level from its echoes: pure arithmetic on integers. firmware/LEVEL.md says why each limit is what it is."""
 
-from kerbnode.geometry import volume_percent
+from kerbnode.bin.geometry import volume_percent
 from kerbwire.channels import (
     ABOVE_RANGE,
     BELOW_RANGE,

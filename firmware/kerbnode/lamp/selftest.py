@@ -4,7 +4,7 @@ Half light, then dark, then full light, which it is left at: nobody is left in t
 meter proves the dimmer and the relay; on a bench without mains they can only be looked at.
 """
 
-from kerbnode.lampparts import Parts
+from kerbnode.lamp.parts import Parts
 from kerbwire.channels import GARBLED, LATE, OUT_OF_RANGE, PART_REASONS, PART_SLOTS, SILENT, STUCK, WRONG_PART
 
 POLL_MS = 100

@@ -1,24 +1,26 @@
-"""A lamp node: from its start to the reset that somebody asks for. The light goes on in kerbnode.loop all the while.
+"""A lamp node: from its start to the reset that somebody asks for. Meanwhile the light goes on in kerbnode.lamp.loop.
 
 What has to survive lies on flash before it counts, and flash is written while the light is steady.
 """
 
 import gc
 
-from kerbnode import config, flash, hal, identity, lampfaults, lampsettings
+from kerbnode import config, flash, hal, identity
 from kerbnode import link as links
-from kerbnode import street as streets
-from kerbnode.calendar import read as read_calendar
-from kerbnode.changes import Changes
 from kerbnode.clock import Clock
 from kerbnode.counters import HALF, LOST, Counters
-from kerbnode.evidence import Evidence
-from kerbnode.lamp import Lamp
-from kerbnode.lampparts import Parts
+from kerbnode.lamp import faults as lampfaults
+from kerbnode.lamp import settings as lampsettings
+from kerbnode.lamp import street as streets
+from kerbnode.lamp.calendar import read as read_calendar
+from kerbnode.lamp.changes import Changes
+from kerbnode.lamp.evidence import Evidence
+from kerbnode.lamp.lamp import Lamp
+from kerbnode.lamp.loop import Loop
+from kerbnode.lamp.parts import Parts
+from kerbnode.lamp.register import QUARTER_S, Register
+from kerbnode.lamp.talk import LampOutbox, Pace, Talk
 from kerbnode.link.shared import Shared
-from kerbnode.loop import Loop
-from kerbnode.register import QUARTER_S, Register
-from kerbnode.talk import LampOutbox, Pace, Talk
 from kerbwire.channels import BY_FAULT, CAUSE, LEVEL
 from kerbwire.commands import EMERGENCY
 from kerbwire.messages import COMMAND
@@ -88,7 +90,7 @@ class LampNode:
             board_hal, board, self.identity, journal, folder, self.pace, self.loop, self.clock, bell, line
         )
         self._street = None
-        self.talk: "Any" = None  # kerbnode.talk, once there was something to say
+        self.talk: "Any" = None  # kerbnode.lamp.talk, once there was something to say
         self.boot = None  # the number of this one, once it is counted
         self._saves = False  # what the gateway has acknowledged is to be noted on flash
         self._restarts = False
@@ -434,7 +436,7 @@ class LampNode:
     def _obey(self, message, waited_s, order):
         """Act on what was asked. Its number is on flash before: that waits for a ramp, but not for long, and an
         emergency for nothing."""
-        from kerbnode.lamporders import LampOrders
+        from kerbnode.lamp.orders import LampOrders
 
         if message.KIND != COMMAND or message.priority != EMERGENCY:
             self._wait_steady(ORDER_WAIT_MS)

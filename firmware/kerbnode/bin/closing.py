@@ -1,16 +1,17 @@
 """The end of a long wake: what the short wakes that follow have to know, and the sleep. Loaded when all is said."""
 
-from kerbnode import brief, heat, retained
+from kerbnode import brief, retained
+from kerbnode.bin import heat
+from kerbnode.bin.events import FAST
+from kerbnode.bin.heat import MAX_CHECKS
 from kerbnode.clock import next_due_ms, next_wake_s, sleep_ms
-from kerbnode.events import FAST
-from kerbnode.heat import MAX_CHECKS
 
 DAY_S = 86400
 SAFE_SLEEP_S = 3600
 
 
 def plan(node, folder, safe):
-    """Tell the short wakes that follow what they have to know. node: a kerbnode.node.Node at its end."""
+    """Tell the short wakes that follow what they have to know. node: a kerbnode.bin.node.Node at its end."""
     counters, outbox, settings = node.counters, node.outbox, node.settings
     index = counters.next_index
     plain = counters.confirmed and not counters.gaps and not node.on_trial() and not safe

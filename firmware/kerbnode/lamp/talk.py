@@ -60,7 +60,7 @@ class LampOutbox(Outbox):
 
 
 class Talk(Exchange):
-    """loop: kerbnode.loop, which is the hal of this exchange too."""
+    """loop: kerbnode.lamp.loop, which is the hal of this exchange too."""
 
     longest_run = MAX_RUN
 

@@ -1,7 +1,7 @@
 """A bin's sensors as board.json names them, and one sample of all of them."""
 
 from kerbnode import drivers
-from kerbnode.level import alike, level, posture
+from kerbnode.bin.level import alike, level, posture
 from kerbwire.channels import (
     AT_BATTERY,
     AT_DISTANCE,

@@ -16,7 +16,7 @@ _SERIAL, _WAITING, _LIT, _PRESENCE, _FAULTS, _LAST = range(6)
 
 
 class Register:
-    """parts, lamp: of the node. faults: kerbnode.lampfaults.Judge. waiting: items for the outbox.
+    """parts, lamp: of the node. faults: kerbnode.lamp.faults.Judge. waiting: items for the outbox.
 
     Each carries a serial number as its last member, by which `open` finds what is in the outbox already.
     """

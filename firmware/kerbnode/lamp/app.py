@@ -1,7 +1,7 @@
 """A lamp's start, and what becomes of its errors: light by the photocell alone for a while, then a new start."""
 
 from kerbnode import flash
-from kerbnode.photocell import Photocell
+from kerbnode.lamp.photocell import Photocell
 from kerbwire.channels import BY_FAULT
 
 FIRST_HOLD_S = 10
@@ -14,7 +14,7 @@ def run(board_hal, board, journal, folder):
     """Run until a restart is due. It returns where there is no identity: then the lamp shines as its driver does."""
     node = None
     try:
-        from kerbnode.lampnode import LampNode
+        from kerbnode.lamp.node import LampNode
 
         node = LampNode(board_hal, board, journal, folder)
         node.run()
@@ -45,7 +45,7 @@ def _hold(board_hal, board, log, folder):
     far."""
     span_s = min(LONGEST_HOLD_S, FIRST_HOLD_S + board_hal.ticks_ms() // 1000)
     try:
-        from kerbnode.lampparts import Parts
+        from kerbnode.lamp.parts import Parts
 
         board_hal.start_watchdog()
         parts = Parts(board_hal, board["sensors"])

@@ -2,16 +2,16 @@
 was seen, in between, are not even that. It loads no more than that takes.
 
 It needs the plan that the last long wake has left (kerbnode.brief); where that says no more, where something happened,
-and where it is time to speak, kerbnode.node takes over with the sample.
+and where it is time to speak, kerbnode.bin.node takes over with the sample.
 """
 
 from kerbnode import brief, flash
+from kerbnode.bin.events import FAST, SIZE, Judge
+from kerbnode.bin.heat import MAX_CHECKS, sleep_on
+from kerbnode.bin.pace import UNANSWERED_BEFORE_HELLO, URGENT_LEVEL
 from kerbnode.chunks import SEGMENT_RECORDS, chunk, place, scan, shown
 from kerbnode.clock import next_due_ms
-from kerbnode.events import FAST, SIZE, Judge
 from kerbnode.hal import CAUSES, DEEP_SLEEP
-from kerbnode.heat import MAX_CHECKS, sleep_on
-from kerbnode.pace import UNANSWERED_BEFORE_HELLO, URGENT_LEVEL
 from kerbnode.retained import EVENT, HELLO, SAMPLE
 
 DAY_MS = 86400000
@@ -40,7 +40,7 @@ def cycle(hal, board, journal, state, settings, folder):
     judge = Judge(settings)
     judge.unpack(held[_SLOW:])
     judge.unpack(state.heat)
-    from kerbnode.sampling import take
+    from kerbnode.bin.sampling import take
 
     begun_ms = hal.ticks_ms()
     start_ms = (state.utc_s or state.uptime_s) * 1000
@@ -84,7 +84,7 @@ def cycle(hal, board, journal, state, settings, folder):
 
 
 def _has_to_speak(plan, state, settings, judge, index, now_s):
-    """Whether something waits to be said, as far as a short wake can tell: kerbnode.node looks closer."""
+    """Whether something waits to be said, as far as a short wake can tell: kerbnode.bin.node looks closer."""
     if state.flags & (HELLO | EVENT) or state.unanswered >= UNANSWERED_BEFORE_HELLO or index >= plan.due:
         return True
     if not settings["forecast_h"] or index < plan.soon:

@@ -8,7 +8,7 @@ __all__ = ["Orders", "operations"]
 
 
 def operations(node, hal, board, journal, folder):
-    """Callables by operation, as kerbnode.orders takes them. node: a kerbnode.node.Node in an exchange."""
+    """Callables by operation, as kerbnode.orders takes them. node: a kerbnode.bin.node.Node in an exchange."""
     exchange = node.open_exchange()
 
     def restart():

@@ -1,9 +1,9 @@
-"""A lamp's calendar, /node/calendar.json: {"zone": [...], "rules": [[...], ...]}, as of kerbnode.schedule."""
+"""A lamp's calendar, /node/calendar.json: {"zone": [...], "rules": [[...], ...]}, as of kerbnode.lamp.schedule."""
 
 import json
 
 from kerbnode import flash
-from kerbnode.schedule import MAX_RULES
+from kerbnode.lamp.schedule import MAX_RULES
 
 MAX_TEXT = 2048  # characters: sixteen rules of seven numbers take 600
 _RULE = ((1, 127), (101, 1231), (101, 1231), (0, 1440), (0, 1440), (0, 100), (0, 100))

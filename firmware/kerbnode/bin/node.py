@@ -6,13 +6,13 @@ What has to survive lies on flash before it counts; what only saves work lies in
 import gc
 
 from kerbnode import brief, flash, hal, identity, retained
+from kerbnode.bin.events import FAST, Judge
+from kerbnode.bin.pace import Pace
 from kerbnode.chunks import shown
 from kerbnode.clock import Clock
 from kerbnode.counters import Counters
-from kerbnode.events import FAST, Judge
 from kerbnode.modules import let_go, let_go_of_sampling
 from kerbnode.outbox import Outbox
-from kerbnode.pace import Pace
 from kerbnode.slots import TRIAL_SILENCES
 
 TYPE_CHECKING = False
@@ -112,7 +112,7 @@ class Node:
         self.counters.save()
         self.outbox.save()
         self._journal.save(self._folder, self._when())
-        from kerbnode import closing
+        from kerbnode.bin import closing
 
         closing.plan(self, self._folder, safe)
         if is_boot and not safe:
@@ -146,7 +146,7 @@ class Node:
 
     def take(self, is_boot, is_record):
         """Sample and judge; keep what happened, and the record where one is due."""
-        from kerbnode.sampling import take
+        from kerbnode.bin.sampling import take
 
         now_s = self._now_s()
         taken = take(
@@ -311,7 +311,7 @@ class Node:
         return saying.hello(self._board["name"], self._cause, self.counters, self._hashes, challenge)
 
     def _obey(self, message, waited_s, _):
-        from kerbnode import binorders
+        from kerbnode.bin import orders as binorders
 
         slots = self._slots = self._slots or self._open_slots()
         version = slots.version

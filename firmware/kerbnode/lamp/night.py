@@ -8,7 +8,7 @@ photocell that is partly covered moves them apart: that is how they are told. LA
 or reads a clock: time is handed in.
 """
 
-from kerbnode import astro
+from kerbnode.lamp import astro
 from kerbwire.compat import const
 
 TYPE_CHECKING = False

@@ -1,11 +1,12 @@
 """What a lamp does when it is asked to: the operations of a command, and its settings. Loaded when one comes."""
 
-from kerbnode import lampsettings, orders
+from kerbnode import orders
+from kerbnode.lamp import settings as lampsettings
 from kerbwire import controls
 
 
 class LampOrders:
-    """One message. node: kerbnode.lampnode. order: of the session, when it came: the newest wins within a class."""
+    """One message. node: kerbnode.lamp.node. order: of the session, when it came: the newest wins within a class."""
 
     def __init__(self, node, message, order):
         self._node = node

@@ -1,0 +1,1 @@
+"""A bin node: it wakes, samples, judges, keeps, reports and sleeps."""

@@ -1,0 +1,1 @@
+"""A lamp node: it shines, talks and keeps all the while."""
