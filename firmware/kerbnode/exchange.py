@@ -21,8 +21,8 @@ class Exchange:
     acts on a command or a configuration, and returns its Result or None; order: NodeEnd.order when it came.
 
     settings: report_records, reports_per_wake, tries, ack_timeout_ms. end: the NodeEnd that seals and judges. made:
-    reports that are made already, by the number of their first record (kerbnode.encoding.ahead); made_hello: (the first
-    hello as bytes, its gaps); the owner gives both.
+    reports that are made already, by the number of their first record (kerbnode.encoding.ahead); made_event: (number,
+    what kerbnode.eventmsg made of it); made_hello: (the first hello as bytes, its gaps); the owner gives all three.
     """
 
     longest_run = MAX_RUN
@@ -46,15 +46,17 @@ class Exchange:
         self._sent_ticks = 0
         self._boot_ends = {}  # newest time by earlier boot
         self.made = {}
+        self.made_event = None
         self.made_hello = None
 
-    def hello(self, is_boot):
-        """Say hello until it is committed. False: no answer. is_boot: beyond the day's budget, once a boot."""
+    def hello(self, is_boot, urgent=False):
+        """Say hello until it is committed. False: no answer. is_boot: beyond the day's budget, once a boot. urgent: an
+        event waits behind it, and it goes by the frames that are kept for events."""
         session = self._session
         gaps = []
         action = session.on(sessions.HELLO_DUE)
         while action == sessions.SEND_HELLO:
-            if not self._pace.may_send(is_boot):
+            if not self._pace.may_send(is_boot, urgent):
                 action = session.on(sessions.SPENT)
                 break
             hello, gaps = self._hello(session.challenge)
@@ -194,6 +196,8 @@ class Exchange:
     def _event(self, event):
         """(message, 1); (b"", 0) if it cannot be said."""
         index, item = event
+        if self.made_event and self.made_event[0] == index:
+            return self.made_event[1]
         time, boot = item[:2]
         uptime = None
         if boot:

@@ -13,7 +13,8 @@ MAX_LOGS = 8  # messages of log for one command: what they cost a bin's day of f
 
 
 class Orders:
-    """do: callables by operation, given the arguments; each returns (status, detail).
+    """do: callables by operation, given the arguments; each returns (status, detail), or None if it is done later,
+    and its result kept by who does it.
 
     settings_of(patch): the effective settings with a patch, and the complaints about it.
     """
@@ -40,9 +41,12 @@ class Orders:
             commands.begin(message.ident)
             self._keep()
             try:
-                status, detail = self._act(message)
+                done = self._act(message)
             except (OSError, ValueError):
-                status, detail = controls.FAILED, None
+                done = controls.FAILED, None
+            if done is None:
+                return None
+            status, detail = done
             commands.finish(message.ident, status, detail)
             self._keep()
         return controls.Result(message.ident, status, detail)
@@ -80,20 +84,6 @@ def blink(hal, facts, seconds):
             hal.feed()
     light(False)
     return controls.APPLIED, None
-
-
-def self_test(hal, board, settings, journal, root):
-    """Try all there is. The detail has a bit for each check that failed; the log says in words what did not pass."""
-    from kerbnode import selftest
-
-    failed = 0
-    for row in selftest.run(hal, hal, board, settings, root, True):
-        name, verdict = row["check"], row["verdict"]
-        if verdict != selftest.PASS:
-            journal.note("self-test:", name, verdict + ",", row["value"], "(" + row["cause"] + ")")
-        if verdict == selftest.FAIL:
-            failed |= 1 << (controls.CHECKS.index(name) if name in controls.CHECKS else controls.CHECK_OF_ELSE)
-    return controls.APPLIED, failed
 
 
 def send_log(folder, send, boot, first):

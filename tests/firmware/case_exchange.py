@@ -119,6 +119,15 @@ def test_without_an_answer_hello_ends_in_time_and_backs_off():
     assert bench.pace.wait_intervals == 1
 
 
+def test_an_event_behind_a_hello_takes_it_along_on_the_frames_that_are_kept_for_events():
+    bench = Bench(Gateway()).confirmed()
+    bench.pace.spent = 12
+    bench.wake()
+    assert not bench.exchange.hello(False) and bench.air.sent == []
+    bench.wake()
+    assert bench.exchange.hello(False, True) and len(bench.air.sent) == 1
+
+
 def test_a_lost_challenge_costs_a_try():
     bench = Bench(Gateway())
     bench.gateway.silent = 1

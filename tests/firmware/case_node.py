@@ -53,6 +53,22 @@ class Asking(Gateway):
         return answers
 
 
+class Losing(Asking):
+    """Of so many results that come it hears nothing."""
+
+    losses = 1
+
+    def answer(self, life, seq, message):
+        if isinstance(message, Result) and self.losses:
+            self.losses -= 1
+            return []
+        return Asking.answer(self, life, seq, message)
+
+
+class CutError(BaseException):
+    """The power is gone: nothing of ours catches that."""
+
+
 def order(ident, operation, *arguments):
     return Command(0, ident, operation, list(arguments), UTC + 90 * 86400, 86400)
 
@@ -182,6 +198,64 @@ def test_a_self_test_by_command_says_which_checks_failed_and_the_log_why():
     assert status == controls.APPLIED and controls.failed_checks(detail) == ["firmware", "distance"]
     assert ["self-test:", "distance", "fail,", "silent,", "raw", "0"] in [line[1:7] for line in board.said("note")]
     assert controls.failed_checks(1 << controls.CHECK_OF_ELSE) == ["another"]
+
+
+def test_what_is_obeyed_off_the_air_is_told_again_where_its_result_was_lost_and_not_done_again():
+    board = Board(BOARD, Losing(), "lost", json.dumps({"report_records": 1}))
+    told(board, 2)
+    board.gateway.asks = [order(1, controls.SELF_TEST)]
+    board.start()
+    assert board.said("sent")[-1][1] == "result" and board.gateway.results == []
+    assert [line[2:4] for line in board.said("note")].count(["firmware", "fail,"]) == 1
+    board.start()
+    assert board.gateway.results == [(1, controls.APPLIED, 1)]
+    assert board.said("note") == [] and board.gateway.trouble == []
+
+
+def test_a_power_cut_while_an_order_is_obeyed_off_the_air_interrupts_it_for_good():
+    for operation in (controls.SAMPLE, controls.SELF_TEST):
+        board = bin_of(f"cut{operation}", report_records=1)
+        told(board, 2)
+        plain = board.machine._echoes
+
+        def echoes():
+            if board.said("committed"):  # noqa: B023
+                raise CutError
+            return plain()  # noqa: B023
+
+        board.machine._echoes = echoes
+        board.gateway.asks = [order(1, operation)]
+        try:
+            board.start()
+            raise AssertionError("the power was not cut")
+        except CutError:
+            board.power_cut()
+        board.machine._echoes = plain
+        assert board.said("obeyed") == [] and [line[1] for line in board.said("sent")] == ["report"]
+        told(board, 2)
+        assert board.gateway.results == [(1, controls.INTERRUPTED, None)] and board.gateway.trouble == []
+
+
+def test_orders_behind_one_that_is_obeyed_off_the_air_come_after_it():
+    board = bin_of("behind", report_records=1)
+    told(board, 2)
+    board.gateway.asks = [order(1, controls.SELF_TEST), order(2, controls.SAMPLE), order(3, controls.RESTART)]
+    board.start()
+    index = int(board.said("taken")[1][2])
+    assert board.gateway.results == [
+        (1, controls.APPLIED, 1),
+        (2, controls.APPLIED, index),
+        (3, controls.APPLIED, None),
+    ]
+    assert index in [record for _, record in board.gateway.records] and board.machine.slept_ms == 0
+
+
+def test_a_day_without_numbers_left_tells_what_was_obeyed_off_the_air_on_the_next():
+    board = bin_of("spent", report_records=1, ack_timeout_ms=8000)  # 6 frames a day, of which reports spend 2
+    told(board, 2)
+    board.gateway.asks = [order(ident, controls.SELF_TEST) for ident in range(1, 7)]
+    told(board, 30)
+    assert [ident for ident, _, _ in board.gateway.results] == [1, 2, 3, 4, 5, 6] and board.gateway.trouble == []
 
 
 def test_a_command_after_its_expiry_an_unknown_one_and_more_than_one():

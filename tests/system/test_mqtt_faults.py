@@ -7,6 +7,7 @@ import secrets
 import tempfile
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -36,7 +37,7 @@ from kerbtools.emulator import Board, Identity
 from kerbtools.provision.links import Access
 
 MQTT = f"mqtt://{BROKER}/{SITE}"
-IDENTITIES = {node: Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node in range(1, 14)}
+IDENTITIES = {node: Identity(node=node, secret=secrets.token_bytes(16), site=SITE) for node in range(1, 15)}
 FORGED = 200
 
 
@@ -93,6 +94,29 @@ def test_a_command_waits_for_a_node_that_sleeps_and_its_result_comes_back(field:
     obeyed = [line for line in new_lines(node, sent) if line.startswith("obeyed")]
     assert len(obeyed) == 1 and len(field.taken(address(node)) - seen) > 5
     field.settle(address(node))
+
+
+def test_orders_are_obeyed_in_a_heap_that_is_a_tenth_smaller(field: Field, node: Board) -> None:
+    """What samples and what tests have no room beside what speaks. The fixture sees that nothing crashed."""
+    path, number = field.gateway.config, address(node)
+    state = config.load(path).gateway.state
+    node.facts = replace(node.facts, heap_bytes=round(0.9 * node.facts.heap_bytes))
+
+    def counts() -> list[dict[str, int]]:
+        rows = control.ask(state, "commands", limit=2)["commands"]
+        return [{name: count for name, count in row["counts"].items() if count} for row in rows]
+
+    put(node, files(number, f"mqtt://{BROKER_NAME}/{SITE}"))
+    node.start()
+    field.world.advance(3 * HOUR)
+    for operation in ("sample", "self_test"):
+        assert send.main([operation, "--node", str(number), "--valid", "1d", "--config", str(path)]) == 0
+        field.world.advance(5 * HOUR)
+    wait_for(lambda: counts() == [{"applied": 1}] * 2, f"the results came back: {counts()}")
+    lines = list(node.console)
+    assert len([line for line in lines if line.startswith("obeyed")]) == 2
+    assert not [line for line in lines if "memory" in line or line.startswith("note self-test")]
+    field.settle(number)
 
 
 def new_lines(board: Board, since: int) -> list[str]:

@@ -23,8 +23,9 @@ DAY_S = 86400
 SAFE_FAILURES = 10  # starts in a row that did not get as far as a sleep
 SAFE_TRY = 24  # in safe mode each such start is a usual one again: what was wrong may have passed
 SAFE_MODE, CRITICAL = 34, 2  # of kerbwire.events
+APART = ("kerbnode.apart", "kerbnode.bin.apart")  # as a file and as a source
 CONFIG = ("kerbnode.config", "kerbnode.slots", "kerbnode.gaps", "kerbnode.upkeep", "kerbnode.opening")  # of a start
-MAKING = ("kerbnode.encoding", "kerbnode.channels")
+MAKING = ("kerbnode.encoding", "kerbnode.eventmsg", "kerbnode.channels")
 TELLING = ("kerbnode.saying", "kerbnode.telling", "kerbnode.log")
 SPEAKING = ("kerbnode.report", "kerbnode.sealing", "kerbnode.giving", "kerbnode.orders", "kerbnode.link") + TELLING
 
@@ -43,7 +44,7 @@ class Node:
         self.settings, self._complaints = settings, []
         if not settings:
             self._slots = self._open_slots()
-            self.settings, self._complaints = self._settings_of(self._slots.patch)
+            self.settings, self._complaints = self.settings_of(self._slots.patch)
             if not self._slots.trial:
                 self._slots = None
         self.counters = Counters(folder, self.settings["seq_block"], self.settings["index_block"])
@@ -51,11 +52,13 @@ class Node:
         self._exchange: "Any" = None
         self._link: "Any" = None
         self._made = {}
+        self._made_event: "Any" = None
         self._made_hello: "Any" = None
         self._hashes = ()
         self._cause = hal.POWER_ON
         self._ranger_noise = 0
         self.restarts = False
+        self.apart: "Any" = None  # an order that is obeyed once the link is closed
 
     def cycle(self, state, crashes=0, sample=None):
         """From wake to sleep. state: what was retained, or None. sample: one that this wake has taken already. Returns
@@ -86,7 +89,6 @@ class Node:
             self._say_hello(True)
             self.open_exchange()
             self._end_exchange(0)
-            let_go(SPEAKING)
         sampled_ms = None
         if safe:
             if failures == SAFE_FAILURES:
@@ -106,7 +108,6 @@ class Node:
             self._report()
         if self._exchange:
             self._end_exchange(self._ranger_noise)
-            let_go(SPEAKING)
         if self.on_trial() and self.pace.silences >= TRIAL_SILENCES:
             self._roll_back()
         self.counters.save()
@@ -129,14 +130,14 @@ class Node:
     def _roll_back(self):
         self._journal.note("settings on trial given up: version", self._slots.version)
         self._slots.give_up()
-        self.settings = self._settings_of(self._slots.patch)[0]
+        self.settings = self.settings_of(self._slots.patch)[0]
 
     def _open_slots(self):
         from kerbnode.slots import Slots
 
         return Slots(self._folder)
 
-    def _settings_of(self, patch):
+    def settings_of(self, patch):
         from kerbnode import config
 
         return config.read(self._folder + "/config.json", patch)
@@ -200,7 +201,7 @@ class Node:
             return
         ready = 1 if urgent else wanted
         if outbox.pending(ready) >= ready:
-            self._make_ahead()
+            self.make_ahead()
         if not hello_due and self.open_exchange().give():
             return
         if hello_due and not self._say_hello(False):
@@ -215,7 +216,7 @@ class Node:
         if self.on_trial() and self._exchange:
             self._slots.prove()
 
-    def _make_ahead(self):
+    def make_ahead(self):
         """Reports are made before what speaks is loaded: the heap need not bear both."""
         self.let_go_of_sampling()
         from kerbnode import encoding
@@ -223,6 +224,15 @@ class Node:
 
         self._made = encoding.ahead(self.outbox, MAX_RUN, self.settings["reports_per_wake"])
         let_go(MAKING)
+        found = self.outbox.next_event() if self.event_waits else None
+        if found and not found[1][1]:  # one in UTC: the others say what time it is when they are sent
+            self._made_event = found[0], self._make_event(found)
+            let_go(MAKING)
+
+    def _make_event(self, found):
+        from kerbnode import eventmsg
+
+        return eventmsg.event(found[0], found[1], None, None)
 
     def _fills_up(self):
         """Whether the level, by its rise since the oldest record that waits, reaches full within the forecast."""
@@ -233,7 +243,7 @@ class Node:
         return brief.rises(settings, self.judge.level, fill, self._now_s() - since_s)
 
     def _say_hello(self, is_boot):
-        self._hashes = flash.digest("/bundle.json")[:8], _digest(self.settings)
+        self._hashes = flash.digest("/bundle.json")[:8], digest(self.settings)
         let_go(CONFIG)
         self.let_go_of_sampling()
         self.outbox.forget_bytes()
@@ -241,7 +251,7 @@ class Node:
         let_go(TELLING)
         if self.open_exchange().give():
             return False
-        self.hello_due = not self._exchange.hello(is_boot)
+        self.hello_due = not self._exchange.hello(is_boot, self.event_waits)
         for piece in [] if self.hello_due else pieces:
             self._exchange.tell_once("log", piece)
         return not self.hello_due
@@ -292,15 +302,27 @@ class Node:
                 obey=self._obey,
             )
             self._exchange.made, self._made = self._made, {}
+            self._exchange.made_event, self._made_event = self._made_event, None
             self._exchange.made_hello, self._made_hello = self._made_hello, None
         return self._exchange
 
     def _end_exchange(self, noise):
-        """Obey what has come, and leave the air."""
-        self._exchange.orders()
-        self._exchange.tell(noise)
-        self._link.close()
-        self._exchange = self._link = None
+        """Obey what has come, and leave the air; then obey what takes too much to do it beside a link, and say so."""
+        while self._exchange:
+            self._exchange.orders()
+            self._exchange.tell(noise)
+            self._link.close()
+            self._exchange = self._link = None
+            let_go(SPEAKING)
+            if self.apart:
+                noise = 0
+                done = self._obey_apart()
+                let_go(APART)
+                if self.pace.may_send(False, True):
+                    result = self._result(done)
+                    let_go("kerbnode.orders")
+                    if self.open_exchange().tell_once("result", result) and self._exchange.made:
+                        self._exchange.reports(1)
 
     def let_go_of_sampling(self):
         let_go_of_sampling(self._board)
@@ -315,19 +337,28 @@ class Node:
 
         slots = self._slots = self._slots or self._open_slots()
         version = slots.version
-        do = binorders.operations(self, self._hal, self._board, self._journal, self._folder)
-        obeyed = binorders.Orders(self._folder, slots, self._settings_of, do, _digest)
-        result = obeyed.take(message, self.clock.utc(), waited_s)
+        result = binorders.obey(self, message, waited_s, slots, self._hal, self._board, self._journal, self._folder)
         if slots.version != version:
             self.hello_due = True  # at the next wake: it says which configuration holds, and its answer proves that
         return result
+
+    def _obey_apart(self):
+        from kerbnode.bin import apart
+
+        return apart.obey(self, self._hal, self._board, self._journal, self._folder)
+
+    def _result(self, done):
+        """As bytes, made before there is a link."""
+        from kerbnode.bin import orders as binorders
+
+        return binorders.result(done)
 
     def _when(self):
         utc_s = self.clock.utc()
         return "+%d" % self.clock.uptime() if utc_s is None else utc_s
 
 
-def _digest(settings):
+def digest(settings):
     from kerbnode import config
 
     return config.digest(settings)

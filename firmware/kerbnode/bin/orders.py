@@ -1,25 +1,42 @@
 """What a bin does when it is asked to: the operations of a command. Loaded when one comes."""
 
 from kerbnode import orders
-from kerbnode.orders import Orders
-from kerbwire import controls
-
-__all__ = ["Orders", "operations"]
+from kerbnode.bin.node import digest
+from kerbwire import controls, messages
 
 
-def operations(node, hal, board, journal, folder):
-    """Callables by operation, as kerbnode.orders takes them. node: a kerbnode.bin.node.Node in an exchange."""
+def obey(node, message, waited_s, slots, hal, board, journal, folder):
+    """Act on a command or a configuration. The Result; None: it is obeyed already, or once the node has left the air
+    (node.apart, kerbnode.bin.apart), and so is what comes behind that. node: a kerbnode.bin.node.Node in an
+    exchange."""
+    if node.apart:
+        return None
+    utc_s = node.clock.utc()
+    do = _operations(node, hal, board, folder)
+    done = orders.Orders(folder, slots, node.settings_of, do, digest).take(message, utc_s, waited_s)
+    if node.apart:
+        left_s = message.remaining - waited_s
+        if utc_s is not None:
+            left_s = min(left_s, message.expiry - utc_s)
+        node.apart = (message.ident, message.operation, node.clock.uptime() + left_s)
+    return done
+
+
+def result(done):
+    """The bytes of the result that kerbnode.bin.apart has kept."""
+    return messages.encode_fields(controls.Result(*done))
+
+
+def _operations(node, hal, board, folder):
+    """Callables by operation, as kerbnode.orders takes them."""
     exchange = node.open_exchange()
 
     def restart():
         node.restarts = True
         return controls.APPLIED, None
 
-    def sample():
-        node.take(False, True)
-        node.let_go_of_sampling()
-        exchange.reports(1)
-        return controls.APPLIED, node.counters.next_index - 1
+    def apart():
+        node.apart = True
 
     def resend(first, count):
         held = node.outbox.resend(first, count)
@@ -27,16 +44,11 @@ def operations(node, hal, board, journal, folder):
         exchange.reports(1)
         return controls.APPLIED, held
 
-    def self_test():
-        done = orders.self_test(hal, board, node.settings, journal, folder.rsplit("/", 1)[0])
-        node.let_go_of_sampling()
-        return done
-
     return {
         controls.RESTART: restart,
-        controls.SAMPLE: sample,
+        controls.SAMPLE: apart,
         controls.RESEND: resend,
         controls.IDENTIFY: lambda seconds: orders.blink(hal, board, seconds),
-        controls.SELF_TEST: self_test,
+        controls.SELF_TEST: apart,
         controls.SEND_LOG: lambda *what: orders.send_log(folder, exchange.tell_once, *what),
     }
