@@ -138,8 +138,8 @@ class Hal:
         if self.radio_off:
             try:
                 self.radio_off()
-            except OSError as error:  # the sleep comes whatever a radio does
-                print("note radio", error)
+            except Exception as error:  # the sleep comes whatever a radio does, or memory lacks
+                print("note radio", type(error).__name__, error)
         start, left_ms, most_ms = self.ticks_ms(), ms, self._watchdog_ms - FED_EARLY_MS
         while self._watchdog and self._watchdog_in_sleep and left_ms > 0:
             self._watchdog.feed()

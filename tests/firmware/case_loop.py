@@ -108,6 +108,34 @@ def test_memory_banks_are_read_however_seldom_the_lamp_looks():
     assert parts.troubles == []
 
 
+class Flood:
+    """A link on which there is always one more frame for this node."""
+
+    speaks = True
+    waiting = 1
+
+    def __init__(self, clock):
+        self._clock = clock
+
+    def turn(self):
+        self._clock.now_ms += 20
+
+
+def test_frames_that_never_end_do_not_hold_up_the_light():
+    clock = Clock()
+    fed = []
+    hal = Hal(Gear({202: BANK202, 205: BANK205, 206: BANK206}))
+    hal.feed = lambda: fed.append(clock.now_ms)
+    loop = Loop(hal, clock, Parts(hal, {"dimmer": {"driver": "dali"}}), Lamp(), Changes(), 2)
+    loop.listen(Bell(clock))
+    loop.link = Flood(clock)
+    for _ in range(1000):
+        loop.idle(1000)
+        loop.rest(1000)
+    assert clock.now_ms >= 40000
+    assert max(fed[at + 1] - fed[at] for at in range(len(fed) - 1)) < hal.watchdog_ms
+
+
 def test_between_two_readings_the_bus_is_quiet():
     gear, _ = run(60, 1000)
     busy = len(gear.frames)

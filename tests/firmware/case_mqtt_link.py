@@ -6,7 +6,7 @@ import sys
 from rig import Time
 
 from kerbnode.link import lookup, mqtt, mqttsession
-from kerbnode.link.mqttsession import Mqtt
+from kerbnode.link.mqttsession import READY, Mqtt
 
 FACTS = {
     "ssid": "street",
@@ -289,7 +289,25 @@ def test_a_broker_that_closes_is_found_at_once_and_again():
     air.waiting = None
     assert link.receive(0) is None and link.failures == 1
     link.send(b"y")
-    assert link.failures == 0 and link.tally.lost == 1 and air.written[-1][-1:] == b"y"
+    assert link.failures == 1 and link.tally.lost == 1 and air.written[-1][-1:] == b"y"
+
+
+def test_a_broker_that_takes_a_node_and_drops_it_is_asked_ever_more_seldom():
+    air = Air(says=(CONNACK, SUBACK) * 40)
+    link = a_link(air)
+    rests = []
+    for _ in range(7):
+        while link.state != READY:
+            link.receive(10)
+        air.waiting = None
+        before, failures = air.now_ms, link.failures
+        while link.failures == failures or link.state != READY:
+            link.receive(10)
+        rests.append(air.now_ms - before)
+    assert rests[-1] > 16 * rests[1] > 0 and link.failures == 7
+    while link.failures:  # one that lasts is sound
+        link.receive(1000)
+    assert link.state == READY
 
 
 class Names:

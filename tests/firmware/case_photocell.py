@@ -37,6 +37,21 @@ def test_found_between_the_levels_it_is_dark_until_full_daylight():
     assert run(cell, [50, 30, 10, 36, 40, 40])[-1] is False  # it was dusk, and then dawn
 
 
+def test_a_reading_that_fails_between_ends_no_darkness():
+    cell = Photocell(DUSK, DAWN)
+    run(cell, [0, 0, 0])
+    run(cell, [FAULT], 600)
+    assert cell.is_dark is None
+    run(cell, [0], 660)
+    assert cell.is_dark and cell.since_s == 0
+    run(cell, [FAULT], 720)
+    run(cell, [0], 720 + photocell.GAP_S + 60)  # for so long nobody knows what there was
+    assert cell.is_dark and cell.since_s == 720 + photocell.GAP_S + 60
+    run(cell, [FAULT], 10000)
+    run(cell, [5000], 10060)
+    assert cell.is_dark is False and cell.since_s == 10060
+
+
 def test_headlights_and_clouds_that_pass_change_nothing():
     cell = Photocell(DUSK, DAWN)
     run(cell, [1, 1])

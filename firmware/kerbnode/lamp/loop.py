@@ -124,6 +124,7 @@ class Loop:
             turn_ms = self.link.turn() if self._came or self.link.speaks else None
             self._came = False
             if for_frames and self.link.waiting:
+                self.breathe()  # however many frames there are
                 return True
         due_ms = min(end_ms, self._due_ms())
         if turn_ms is not None:

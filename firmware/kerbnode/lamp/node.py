@@ -158,9 +158,6 @@ class LampNode:
             self.link.came_back = False
             if self.pace.level:  # as after a power cut: the others have it back, too
                 self._try_ms = min(self._try_ms, now_ms + self._random(1000 * self.settings["spread_s"]))
-        if self.link.is_stuck and not self.lamp.ramp.level:  # nobody misses its light
-            self._journal.note("no link for a day: a reset")
-            self._restarts = True
         if now_ms >= self._quarter_ms and not safe:
             self._take_quarter()
         self._keep_all()
@@ -337,7 +334,8 @@ class LampNode:
         lamp, faults = self.lamp, self.faults
         self.register.look(now_ms, self.loop.lux)
         self.evidence.tell(faults.look(now_ms // 1000, self.parts, lamp))
-        self.loop.wants_program = bool(self.evidence.events)
+        if self.evidence.events:
+            self.loop.wants_program = True
         self._measure(now_ms)
         lamp.heat_cap = faults.heat_cap
         if self._burns():

@@ -10,6 +10,7 @@ from kerbwire.compat import const
 SETTLE_S = const(60)  # headlights, lightning, a hand over the cell: shorter than this
 LEARN_STEP = const(25)  # percent: a smaller change of level teaches nothing that noise would not
 LEARN_S = const(5)  # around a change of level daylight stands still
+GAP_S = const(3600)  # readings that fail for less end no verdict: a loose wire would hide a covered cell for ever
 BLIND = const(4)  # own light of so many times `dawn_lux` hides the dawn
 
 
@@ -27,10 +28,13 @@ class Photocell:
         self._armed = False  # the light went beyond the other level since the verdict changed
         self._crossing_s = None
         self._before = None  # (lux, percent, second) of the reading before
+        self._verdict = None  # (is_dark, since_s, second) of the last one that there was
 
     def sample(self, lux, percent, now_s):
         """One reading while the own lamp shows `percent`; now_s: monotonic."""
         if lux in (FAULT, NOT_FITTED):
+            if self.is_dark is not None:
+                self._verdict = self.is_dark, self.since_s, now_s
             self.is_dark = self._before = None
             return
         self._learn(lux, percent, now_s)
@@ -38,6 +42,8 @@ class Photocell:
         if self.is_dark is None:  # between the levels nothing tells dusk from dawn: then light
             self.is_dark = ambient < self.dusk_lux
             self.since_s = now_s
+            if self._verdict and self._verdict[0] == self.is_dark and now_s - self._verdict[2] <= GAP_S:
+                self.since_s = self._verdict[1]
             self._armed = not self.dawn_lux <= ambient < self.dusk_lux
         elif self.is_dark:
             self._armed = self._armed or ambient < self.dawn_lux

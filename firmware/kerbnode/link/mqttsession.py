@@ -23,6 +23,9 @@ JOIN_MS = 12000  # of that, for the access point
 RESOLVE_MS = 9000  # for a name's address: kerbnode.link.lookup is through before
 ANSWER_MS = 5000  # of the broker, to any one packet
 TLS_MS = 15000  # of a handshake: an RP2040 computes for some seconds
+SOUND_MS = (
+    60000  # a connection that lasts for so long, or carries a frame, is sound: a broker may take a node and drop it
+)
 LAST_MS = 1000  # at the end, for the PUBACK of the last frame
 KEEPALIVE_S = 60
 POLL_MS = 10  # between two looks
@@ -236,6 +239,8 @@ class Mqtt:
     def _watch(self, now):
         """A radio may be deaf and not know it: what is not answered ends the connection."""
         hal = self._hal
+        if self.failures and hal.ticks_diff(now, self._since) > SOUND_MS:
+            self.failures = 0
         if self._unproven and self.steady:  # flash may take its time
             self._unproven = False
             self._names.proven(self._address)
@@ -334,11 +339,12 @@ class Mqtt:
         elif kind == 0x40 and len(packet) == 2:
             if int.from_bytes(packet, "big") == self._number:
                 self._unacked = None
+                self.failures = 0
         elif kind != 0xD0:
             self.noise += 1
 
     def _is_ready(self):
-        self.failures = self._rest_ms = 0
+        self._rest_ms = 0
         self.trouble = ""
         self._unproven = bool(self._names)
         self._go(READY)

@@ -134,7 +134,7 @@ class Shared:
 
     # Of a lamp that has other links to its gateway (kerbnode.link.uplink); the line is there at all times.
 
-    came_back = is_stuck = False
+    came_back = False
 
     def begin(self):
         """Nothing is to be opened."""

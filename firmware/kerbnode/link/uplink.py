@@ -38,7 +38,6 @@ WAIT_MS = 500  # between two looks at a link that is not ready yet
 LEAST_MS = 20  # between two steps, but where something has come
 HELD_MS = 200
 UNSTEADY_MS = 60000  # a street that never rests: then the light falters once rather than that there is no link
-STUCK_MS = 86400000  # without any link: then a reset may help, which lamps that sleep do each time
 SLOW_REST_MS = 900000  # between two TLS handshakes that fail: each takes an RP2040 some seconds
 
 
@@ -53,7 +52,7 @@ class Uplink(Fallback):
         self._session: "Any" = None  # None: the line, or nothing
         self._at = -1  # of the names: which one is open
         self._due: "Any" = None  # which are to be tried, while one is looked for
-        self._asked = self._steady = self._seen = loop.ticks_ms()
+        self._asked = self._steady = loop.ticks_ms()
         self._watched: "Any" = None
         self._was_ready = False
         self._answers = 0  # that the pace had counted when the exchange began
@@ -71,11 +70,6 @@ class Uplink(Fallback):
     def noise(self):
         return self._line.noise + (self._session.noise if self._session else 0)
 
-    @property
-    def is_stuck(self):
-        """No link was there for a day."""
-        return self._loop.ticks_diff(self._loop.ticks_ms(), self._seen) > STUCK_MS
-
     def begin(self):
         """Open the first: it takes seconds to be there, and the lamp is to hear before it speaks."""
         self._take_up(0)
@@ -84,8 +78,11 @@ class Uplink(Fallback):
         """first: of the street, on its line."""
         if first or not self._session:
             self._line.send(frame, first)
-        else:
+            return
+        try:
             self._session.send(frame, 0)
+        except Exception as error:  # a link's edge: the light goes on, and the gateway is asked anew
+            self._give_up(error)
 
     def receive(self, timeout_ms):
         """The next frame for this node, or None when timeout_ms are over, from when the last one was under way."""
@@ -107,16 +104,15 @@ class Uplink(Fallback):
         session = self._session
         if session is None:
             return left_ms
-        now = self._loop.ticks_ms()
         session.steady = self._may_stall()
         try:
             session.step()
-        except MemoryError:
-            self._end("memory is short")
+        except Exception as error:  # a link's edge: whatever a port or a file has in it, the light goes on
+            self._give_up(error)
             return left_ms
         while session.frames:
             self._line.sort(session.frames.pop(0))
-        self._look(session, now)
+        self._look(session)
         next_ms = session.next_ms()
         if next_ms:
             next_ms = max(LEAST_MS, next_ms)
@@ -197,7 +193,7 @@ class Uplink(Fallback):
                 self._loop.breathe()
             module = sys.modules.get(name) or __import__(name, None, None, ("made",))
             session = module.made(self._hal, self._board, address, options, self._identity)
-        except (OSError, ImportError, ValueError, KeyError, MemoryError) as error:  # the next one may do better
+        except Exception as error:  # a link's edge: the next one may do better
             gc.collect()
             self._journal.note("link", scheme, "lamps have none over it" if scheme not in MODULES else told(error))
             self._failed(at)
@@ -210,6 +206,10 @@ class Uplink(Fallback):
         self._was_ready = False
         return True
 
+    def _give_up(self, error):
+        gc.collect()
+        self._end("memory is short" if isinstance(error, MemoryError) else type(error).__name__ + " " + told(error))
+
     def _end(self, trouble):
         session, self._session = self._session, None
         if trouble:
@@ -217,16 +217,17 @@ class Uplink(Fallback):
         self._watch(None)
         self._at = -1
         if session:
-            session.end()
+            try:
+                session.end()
+            except Exception as error:  # it is gone whatever it says
+                self._journal.note("link", type(error).__name__, error)
             gc.collect()
 
-    def _look(self, session, now):
+    def _look(self, session):
         """At what a step has changed."""
         self._watch(session.stream)
-        if session.is_ready:
-            self._seen = now
-            if not self._was_ready:
-                self._loop.wants_program = self.came_back = True
+        if session.is_ready and not self._was_ready:
+            self._loop.wants_program = self.came_back = True
         self._was_ready = session.is_ready
 
     def _watch(self, stream):
