@@ -1,6 +1,8 @@
 """The broker's configuration and access list of gateway/LINKS.md, at a real mosquitto, with a node's keys in wrong hands."""
 
+import contextlib
 import re
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -26,33 +28,43 @@ def example() -> tuple[str, str]:
     return conf, rules
 
 
-class Guarded(Broker):
-    """A mosquitto set up as the page says; with certificates, or by the users' passwords."""
+def replaced() -> list[str]:
+    """The lines of mosquitto.conf in whose place the page puts a password_file."""
+    found = re.search(r"`password_file` in the place of ([^;.]*);", PAGE.read_text())
+    assert found is not None
+    return re.findall(r"`(\w+)`", found[1])
 
-    def __init__(self, folder: Path, tls: bool):
+
+class Guarded(Broker):
+    """A mosquitto set up as the page says, over TLS: with the users' certificates, or by their passwords."""
+
+    def __init__(self, folder: Path, certified: bool):
         folder.mkdir()
         super().__init__(folder)
         self.made = Certificates(folder / "pki")
-        self.keys = {user: self.made.issue(user, user) for user in USERS} if tls else None
+        self.keys = {user: self.made.issue(user, user) for user in USERS} if certified else None
         conf, rules = example()
+        assert not re.search(r"\S\s*#", conf.replace("\n#", "\n")), (
+            "mosquitto.conf(5) has comments on lines of their own"
+        )
         (folder / "acl").write_text(rules)
         (folder / "users").write_text("".join(f"{user}:word-of-{user}\n" for user in USERS))
         subprocess.run(["mosquitto_passwd", "-U", str(folder / "users")], check=True, timeout=60)
-        places = {"ca.crt": self.made.authority, "broker.crt": self.made.server[0], "broker.key": self.made.server[1]}
-        lines: list[str] = []
-        for line in conf.splitlines():
-            name, _, value = line.partition("#")[0].strip().partition(" ")
-            if name == "listener":
-                lines.append(f"listener {self.port} 127.0.0.1")
-            elif name in ("cafile", "certfile", "keyfile", "require_certificate", "use_identity_as_username"):
-                if tls:
-                    lines.append(f"{name} {places.get(Path(value).name, value)}")
-            elif name:
-                lines.append(f"{name} {folder / 'acl' if name == 'acl_file' else value}")
-        assert {line.partition(" ")[0] for line in lines} >= {"allow_anonymous", "use_username_as_clientid", "acl_file"}
-        if not tls:
-            lines.append(f"password_file {folder / 'users'}")
-        (folder / "mosquitto.conf").write_text("user root\n" + "\n".join(lines) + "\n")
+        for there, here in (
+            ("listener 8883\n", f"listener {self.port} 127.0.0.1\n"),
+            ("/etc/mosquitto/kerb/ca.crt", str(self.made.authority)),
+            ("/etc/mosquitto/kerb/broker.crt", str(self.made.server[0])),
+            ("/etc/mosquitto/kerb/broker.key", str(self.made.server[1])),
+            ("/etc/mosquitto/kerb/acl", str(folder / "acl")),
+        ):
+            assert conf.count(there) == 1, there
+            conf = conf.replace(there, here)
+        if not certified:
+            for name in replaced():
+                conf, count = re.subn(rf"^{name} .*\n", "", conf, flags=re.M)
+                assert count == 1, name
+            conf += f"password_file {folder / 'users'}\n"
+        (folder / "mosquitto.conf").write_text("user root\n" + conf)
 
     def client(self, user: str, name: str, *, clean: bool = False, will: str | None = None) -> "Client":
         return Client(self, user, name, clean, will)
@@ -71,6 +83,7 @@ class Client:
         )
         if broker.keys is None:
             client.username_pw_set(user, f"word-of-{user}")
+            client.tls_set(str(broker.made.authority))
         else:
             certificate, key = broker.keys[user]
             client.tls_set(str(broker.made.authority), str(certificate), str(key))
@@ -142,6 +155,13 @@ def test_a_node_says_and_hears_what_is_its_own_and_nothing_else(guarded: Guarded
         assert thief.heard == [("kerb/1/quay/down/2", b"for the other")]
         assert [payload for _, payload in node.heard] == [b"answer", b"the end"]
         assert node.ends == 0, "nobody else takes its connection"
+
+
+def test_nobody_passes_in_clear_text(guarded: Guarded) -> None:
+    with socket.create_connection(("127.0.0.1", guarded.port), timeout=DEADLINE_S) as plain:
+        plain.sendall(bytes.fromhex("100f00044d5154540402003c0003") + b"abc")  # CONNECT of a client abc, MQTT 3.1.1
+        with contextlib.suppress(ConnectionResetError):
+            assert plain.recv(4)[:1] != b"\x20", "it answers in clear text"  # CONNACK
 
 
 @pytest.mark.parametrize("clean", [False, True])

@@ -3,8 +3,10 @@
 import asyncio
 import contextlib
 import json
+import os
 import re
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -271,9 +273,29 @@ def test_a_full_disk_ends_the_round_and_leaves_the_file_whole(small_disk: Path, 
     found = [record.frame for record in reader.feed(file.read_bytes())]
     assert reader.torn == 0 and reader.damaged == 0, "nothing is half-written"
     assert found[: len(said)] == said and set(found) == set(said)
-    with pytest.raises(ControlError, match="takes no more"):
+    with pytest.raises(ControlError, match="no room for a round on this disk") as refused:
         Round(small_disk / "next.kcap", radio_of(air.url), None, print)
+    assert refused.value.hint == "make room, or name a file elsewhere"
     assert not (small_disk / "next.kcap").exists()
+
+
+def test_the_name_of_a_rounds_file_is_on_the_disk_before_anybody_is_heard(
+    tmp_path: Path, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[bool, int]] = []
+    sync = os.fsync
+
+    def watched(descriptor: int) -> None:
+        sync(descriptor)
+        found = os.fstat(descriptor)
+        synced.append((stat.S_ISDIR(found.st_mode), found.st_ino))
+
+    monkeypatch.setattr(os, "fsync", watched)
+    file = tmp_path / "round.kcap"
+    round_ = Round(file, radio_of(BleAir(world).url), None, print)
+    assert synced == [(False, file.stat().st_ino), (True, tmp_path.stat().st_ino)]
+    round_.close()
+    assert len(synced) == 3, "the folder once"
 
 
 def read(file: Path) -> list[bytes]:

@@ -21,7 +21,7 @@ from test_serial_inlet import Port
 from kerbgate import inlets, mqtt
 from kerbgate.errors import InletError
 from kerbgate.field.capture import Recorder
-from kerbgate.inlets import Inlet, Route, open_inlet
+from kerbgate.inlets import Inlet, Route, open_inlet, replay
 from kerbgate.inlets.udp import UdpInlet
 from kerbtools.emulator import World
 from kerbtools.emulator.ble_air import BleAir
@@ -187,6 +187,55 @@ def test_a_link_is_captured_and_played_again(scheme: str, rig: Rig, broker: Brok
             async with running(played, desk):
                 await soon(lambda played=played: getattr(played, "at_end", False), "its end")
             assert [data for data, _ in desk.taken] == frames and played.counters.unsent == len(frames)
+
+    asyncio.run(main())
+
+
+def test_a_capture_with_a_fault_behind_frames_is_played_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "RETRY_S", 0)
+    file = tmp_path / "street.kcap"
+    writer = capture.Writer("udp:", 0, "test")
+    records = writer.start() + writer.record(0, capture.UP, 0, bytes(20))
+    filler = bytes(replay.CHUNK)  # zeros, as after a power cut: what lies behind comes with another read
+    file.write_bytes(records + filler + capture._encode([capture.VERSION + 1, "udp:", 0, "later"]))
+
+    async def main() -> None:
+        played, desk = open_inlet(f"replay:{file}?speed=0"), Desk()
+        async with running(played, desk):
+            await soon(lambda: played.counters.last_error is not None, "the fault")
+            for _ in range(200):
+                await asyncio.sleep(0)  # turns in which it would be played again
+        assert len(desk.taken) == 1 and played.counters.opened == 1 and not played.counters.connected
+        assert "ends early, after 1 frames" in (played.counters.last_error or "")
+        assert "later version" in (played.counters.last_error or "")
+
+    asyncio.run(main())
+
+
+def test_what_holds_nothing_yet_is_said_and_looked_at_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(replay, "RETRY_S", 0.001)
+    file, pipe = tmp_path / "street.kcap", tmp_path / "pipe"
+    file.touch()
+    os.mkfifo(pipe)
+    writer = capture.Writer("udp:", 0, "test")
+    whole = writer.start() + writer.record(0, capture.UP, 0, bytes(20))
+
+    async def main() -> None:
+        played, desk = open_inlet(f"replay:{file}?speed=0"), Desk()
+        async with running(played, desk):
+            for torn in (b"", whole[:3], whole[:12]):
+                file.write_bytes(torn)
+                played.counters.last_error = None
+                await soon(lambda: "empty" in (played.counters.last_error or ""), "that it holds nothing")
+                assert not played.counters.connected and not getattr(played, "at_end", True)
+            file.write_bytes(whole)
+            await soon(lambda: len(desk.taken) == 1 and getattr(played, "at_end", False), "its end")
+            assert played.counters.connected and played.counters.last_error is None
+        for path in (pipe, tmp_path):
+            refused = open_inlet(f"replay:{path}")
+            async with running(refused, desk):
+                await soon(lambda refused=refused: refused.counters.last_error is not None, "what it is")
+            assert "no regular file" in (refused.counters.last_error or "")
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ from kerbgate.registry import Registry, states
 from kerbtools.device import Device, DeviceError
 from kerbtools.emulator import Board
 from kerbtools.emulator.flash import Tear
-from kerbtools.provision import cli, links, links_cli, relink
+from kerbtools.provision import cli, links, links_cli, relink, trial
 from kerbtools.provision.errors import OrderError
 from kerbtools.provision.found import CONFIG, COUNTERS, IDENTITY, Found, look
 
@@ -145,6 +145,59 @@ def test_a_link_that_cannot_be_had_is_told_and_stays_written(
     assert (row.check, row.verdict) == ("link:mqtt", "fail") and "no access point street" in row.cause
     board.cut_power()
     assert there(board, links.WIFI)["password"] == FRESH
+
+
+def test_a_board_that_goes_before_its_links_were_tried_has_them(
+    emulated_board: Boards, kerb: Kerb, registry: Registry, tmp_path: Path
+) -> None:
+    board = emulated_board("pico_w")
+    in_service(board, kerb, private(tmp_path / "wifi", f"street\n{FORMER}\n"))
+    power_on(board)
+    with Device.open(board.usb_path) as device:
+        present = relink.present(device)
+        files = relink.plan(device.port, look(device, "ab"), present, access(FRESH))
+        device.timeout_s = ANSWER_S
+        done = relink.relink(device, present, files, say=lambda _: board.cut_power())
+    assert done.changed == ("wifi.json",) and done.untried and done.stopped and not done.tried
+    assert there(board, links.WIFI)["password"] == FRESH
+
+
+def test_links_that_could_not_be_tried_are_told(
+    emulated_board: Boards, kerb: Kerb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise DeviceError("The board does not answer.", "Plug it in again")
+
+    board = emulated_board("pico_w")
+    power_on(board)
+    assert kerb(cli.provision, "--port", board.usb_path, "--no-selftest", "--site", "harbour")[0] == 0
+    board.cut_power()
+    monkeypatch.setattr(trial, "run", fail)
+    for words in ((), ("--json",)):
+        power_on(board)
+        names = ("--link", "ble:", "--link", "serial:")
+        status, out, err = kerb(links_cli.main, "--port", board.usb_path, *names, *words)
+        assert status == 1
+        if words:
+            (row,) = json.loads(out)["boards"]
+            assert row["untried"] and "error" not in row and row["links"] == ["ble:", "serial:"]
+        else:
+            assert "written all the same, but its links could not be tried: The board does not answer." in err
+            assert "changed  links.json" in out
+        board.cut_power()
+
+
+def test_links_of_one_kind_are_told_apart(emulated_board: Boards, kerb: Kerb) -> None:
+    board = emulated_board("pico_w")
+    power_on(board)
+    assert kerb(cli.provision, "--port", board.usb_path, "--no-selftest", "--site", "harbour")[0] == 0
+    board.cut_power()
+    power_on(board)
+    names = ("--link", "ble:", "--link", "ble:?window_s=15", "--link", "serial:")
+    status, out, _ = kerb(links_cli.main, "--port", board.usb_path, *names, "--json")
+    assert status == 0
+    (row,) = json.loads(out)["boards"]
+    assert [tried["check"] for tried in row["tried"]] == ["link:ble (1 of 2)", "link:ble (2 of 2)"]
 
 
 FOUND = Found("ab" * 8, "pico_w", "bin", 7, "harbour", 3)

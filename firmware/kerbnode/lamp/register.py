@@ -36,8 +36,8 @@ class Register:
         self.is_unkept = False  # the newest of them is in memory alone
 
     def open(self, newest, is_new_life=False):
-        """Take up what is on flash. newest: the last member of the outbox's newest item. is_new_life: records dated by
-        a boot of the life before it cannot be told. Returns the UTC second of the last record, or 0."""
+        """Take up what is on flash. newest: the last member of the outbox's newest item. is_new_life: records of the
+        life before are not told, since they may be another node's. Returns the UTC second of the last record, or 0."""
         burnt_h = flash.load(self._path + ".burnt")
         self.burnt_h = self._kept_burnt_h = burnt_h if isinstance(burnt_h, int) else 0
         kept = flash.load(self._path)
@@ -53,7 +53,7 @@ class Register:
                 self.waiting = self.waiting[at + 1 :]
                 break
         if is_new_life:
-            self.waiting = [item for item in self.waiting if not item[1]]
+            self.waiting = []
         self._last_s = kept[_LAST]
         if len(self.waiting) != len(kept[_WAITING]):  # before something else is the newest
             self.keep()

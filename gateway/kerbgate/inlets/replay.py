@@ -4,10 +4,12 @@
 
 speed: times the capture's own pace, 0 as fast as the intake takes it. link: only what came over this link of it. The
 frames are as sealed as they were, so a gateway that has heard them before refuses them or knows them; answers go
-nowhere. At the file's end the inlet stays, and is silent.
+nowhere. At the file's end the inlet stays, and is silent. A file that is not there, or holds nothing yet, is looked for
+again; one that cannot be read any further is not played twice.
 """
 
 import asyncio
+import stat
 from pathlib import Path
 
 from kerbgate.inlets.base import Counters, LinkUrl, Take
@@ -15,8 +17,12 @@ from kerbwire import capture
 from kerbwire.errors import WireError
 
 CHUNK = 65536
-RETRY_S = 5.0  # a file that is not there yet
+RETRY_S = 5.0  # a file that is not there yet, or cannot be read
 MAX_SPEED = 1e6
+
+
+class _Unplayable(Exception):
+    """What lies there is no capture that could be played. Its text says why, and what to name."""
 
 
 class ReplayInlet:
@@ -52,26 +58,36 @@ class ReplayInlet:
 
     async def run(self, intake: Take) -> None:
         """Hand the file on, once, then wait until cancelled."""
-        while not self.at_end:
+        while not (self.at_end or self.counters.frames):
             try:
                 await self._play(intake)
                 self.at_end = True
-            except (OSError, WireError) as error:
-                detail = error.detail if isinstance(error, WireError) else error.strerror
-                self.counters.last_error = f"{self._path} cannot be replayed: {detail}"
+            except (OSError, WireError, _Unplayable) as error:
+                detail = error.strerror if isinstance(error, OSError) else str(error)
+                how = (
+                    f"ends early, after {self.counters.frames} frames" if self.counters.frames else "cannot be replayed"
+                )
+                self.counters.last_error = f"{self._path} {how}: {detail}"
                 self.counters.connected = False
-                await asyncio.sleep(RETRY_S)
+                if not self.counters.frames:
+                    await asyncio.sleep(RETRY_S)
         await asyncio.Event().wait()
 
     async def _play(self, intake: Take) -> None:
-        """OSError, WireError."""
+        """OSError, WireError, _Unplayable."""
+        if not stat.S_ISREG(self._path.stat().st_mode):  # to open a pipe would wait for its writer, and all with it
+            raise _Unplayable("it is no regular file: name a capture")
         loop, reader = asyncio.get_running_loop(), capture.Reader()
         began_s: float | None = None
         first_us = 0
+        is_capture = False  # even one whose head is damaged
         with self._path.open("rb") as file:
             self.counters.opened += 1
             while data := file.read(CHUNK):
                 records = reader.feed(data)
+                is_capture = is_capture or reader.head is not None or bool(records)
+                if not is_capture:
+                    continue
                 self.counters.connected, self.counters.last_error = True, None
                 for record in records:
                     if record.direction != capture.UP or self._link not in (None, record.link):
@@ -84,6 +100,8 @@ class ReplayInlet:
                         await intake.room()
                     self.counters.frames += 1
                     intake.take(record.frame, self)
+        if not is_capture:
+            raise _Unplayable("it is empty, or its head is torn: name a capture that holds frames")
         self.counters.noise += reader.damaged + bool(reader.torn)
 
 

@@ -56,14 +56,17 @@ class Round:
         except FileExistsError as error:
             raise ControlError(f"{path} exists already", "name another file: a round is never written over") from error
         except OSError as error:
-            raise ControlError(f"{path} cannot be written: {error.strerror}", "name another file") from error
+            raise _refused(path, error) from error
         self._file = os.fdopen(descriptor, "wb", buffering=0)
-        self._write(self._writer.start())
-        self._sync()
-        if self._failure is not None:
+        try:
+            self._append(self._writer.start())
+            os.fsync(descriptor)
+            _sync_folder(path.parent)  # else the file's name may be gone with the power, and the whole round with it
+        except OSError as error:
             self._file.close()
             path.unlink(missing_ok=True)
-            raise self._failure
+            raise _refused(path, error) from error
+        self._safe = self._whole
 
     async def run(self, span_s: float | None) -> None:
         """For so long, or until it is cancelled. InletError where there is no adapter at the start; ControlError where
@@ -143,13 +146,16 @@ class Round:
         if self._failure is not None:
             return False
         try:
-            if self._file.write(record) != len(record):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._append(record)
         except OSError as error:
             self._fail(error, self._whole)
             return False
-        self._whole += len(record)
         return True
+
+    def _append(self, data: bytes) -> None:
+        if self._file.write(data) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self._whole += len(data)
 
     def _sync(self) -> None:
         if self._failure is not None:
@@ -180,6 +186,23 @@ def radio_of(link: str) -> Radio:
         raise InletError(f"{link!r} is no Bluetooth", "write ble:, or ble:hci1 for the second adapter")
     url.only(radio=str)
     return choose(url.rest, url.options.get("radio"))
+
+
+def _refused(path: Path, error: OSError) -> ControlError:
+    """A file that could not be begun; nothing of it is left."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return ControlError(f"no room for a round on this disk: {path}", "make room, or name a file elsewhere")
+    return ControlError(f"{path} cannot be written: {error.strerror}", "name another file")
+
+
+def _sync_folder(folder: Path) -> None:
+    if not hasattr(os, "O_DIRECTORY"):  # a system on which a folder cannot be opened
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _steady_ns() -> int:

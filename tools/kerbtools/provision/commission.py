@@ -3,7 +3,7 @@
     1  registry   the address is reserved; no secret is in the registry yet
     2  board      self-test
     3  board      /node/identity.cbor goes: from here on the board has no identity, and its program does not run
-    4  board      counters and outbox go: the next start draws a new life
+    4  board      counters, outbox, a lamp's waiting records and drafts of secrets go: the next start draws a new life
     5  board      /node/config.json and what its links need, each whole or not at all
     6  board      /node/identity.cbor with a fresh secret, whole or not at all
     7  board      all files are hashed there and compared; nothing of the former life is left
@@ -26,13 +26,30 @@ from kerbtools.device.errors import DeviceError
 from kerbtools.device.selftest import Row
 from kerbtools.provision import trial
 from kerbtools.provision.errors import NotReady, ProvisionError
-from kerbtools.provision.found import CONFIG, COUNTERS, FOLDER, IDENTITY, OUTBOX, BoardPort, Found, check_waiting
-from kerbtools.provision.links import LEARNT, LINKS, Access, check_board
+from kerbtools.provision.found import (
+    CONFIG,
+    COUNTERS,
+    DRAFT,
+    FOLDER,
+    HELD,
+    IDENTITY,
+    OUTBOX,
+    REGISTER,
+    BoardPort,
+    Found,
+    check_waiting,
+    running_again,
+    without_records,
+)
+from kerbtools.provision.links import LEARNT, LINKS, SECRETS, Access, check_board, check_site
 from kerbtools.provision.order import Order, check, settle
 from kerbtools.provision.street import STREET, Streets
 from kerbwire import cbor
 
 _EPOCH = 0
+# A run or a node that was cut leaves drafts, and they hold what the files would: secrets, or records.
+_DRAFTS = tuple(path + DRAFT for path in (IDENTITY, CONFIG, LINKS, LEARNT, STREET, REGISTER, HELD, *SECRETS))
+_OF_A_LIFE = frozenset((*COUNTERS, LEARNT, HELD, *_DRAFTS))
 
 
 class Check(Protocol):
@@ -101,6 +118,7 @@ def prepare(
     if not discards:
         check_waiting(port, found)
     check_board(port, found.board, found.role, order.links or access.links or ())
+    check_site(order.links or access.links or (), order.site)
     reservation = provisioning.reserve(
         registry,
         unique_id=found.unique_id,
@@ -135,26 +153,28 @@ def commission(
     With a self-test the links that it is given are tried too, once it is a node: one that cannot be had is told, and
     is no failure, since the node's street may be elsewhere.
 
-    NotReady, RegistryError and DeviceError leave no valid node that was not valid before; run again to mend.
+    NotReady, RegistryError and DeviceError leave no valid node that was not valid before; run again to mend. A node
+    that was not touched yet runs on.
     """
     found, order, reservation = prepared.found, prepared.order, prepared.reservation
     address = reservation.address
     say(f"node {address} is reserved")
-    if selftest is not None:
-        _test(device, registry, reservation, selftest, say)
+    with running_again(device):
+        if selftest is not None:
+            _test(device, registry, reservation, selftest, say)
+        prepared.begin()
     secret = secrets.token_bytes(SECRET_SIZE)
     identity = cbor.encode({1: address, 2: secret, 3: _EPOCH, 4: order.site})
     files = {path: data for path, data in prepared.files.items() if data is not None}
     files |= {CONFIG: json.dumps(order.settings, sort_keys=True).encode(), IDENTITY: identity}
-    prepared.begin()
-    _forget(device)
+    kept = _forget(device)
     say("the former life is gone")
     for path, data in prepared.files.items():
         if data is None:
             device.remove(path)
     for path, data in files.items():
         device.write(path, data)
-    _verify(device, files)
+    _verify(device, files | kept)
     say("identity and settings are written and read back")
     card = provisioning.commit(
         registry,
@@ -207,8 +227,9 @@ def _test(
     say(f"self-test passed, {len(rows)} checks")
 
 
-def _forget(device: BoardPort) -> None:
-    """Remove identity, counters and outbox, the identity first: without it the board's program does not run."""
+def _forget(device: BoardPort) -> dict[str, bytes]:
+    """Remove the former life, its identity first: without it the board's program does not run. Returns what stays of
+    files that hold some of it, by path."""
     there = device.files(FOLDER)
     device.remove(IDENTITY)
     old = [path for path in there if _of_a_life(path)]
@@ -216,6 +237,14 @@ def _forget(device: BoardPort) -> None:
         device.remove(path)
     for folder in sorted({path.rpartition("/")[0] for path in old if path.startswith(OUTBOX + "/")}, reverse=True):
         device.remove(folder)
+    if REGISTER not in there:
+        return {}
+    kept = without_records(device.read(REGISTER))
+    if kept is None:
+        device.remove(REGISTER)
+        return {}
+    device.write(REGISTER, kept)
+    return {REGISTER: kept}
 
 
 def _verify(device: BoardPort, files: Mapping[str, bytes]) -> None:
@@ -230,4 +259,4 @@ def _verify(device: BoardPort, files: Mapping[str, bytes]) -> None:
 
 
 def _of_a_life(path: str) -> bool:
-    return path in (*COUNTERS, LEARNT) or path.startswith(OUTBOX + "/") or path == IDENTITY + ".tmp"
+    return path in _OF_A_LIFE or path.startswith(OUTBOX + "/")

@@ -2,12 +2,14 @@
 
 import re
 from binascii import crc32
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 from kerbnode import app
 from kerbnode.chunks import scan  # pyright: ignore[reportUnknownVariableType]
-from kerbtools.device.errors import FlashRefused
+from kerbtools.device.errors import DeviceError, FlashRefused
 from kerbtools.provision.errors import NotReady
 from kerbwire import cbor
 from kerbwire.errors import WireError
@@ -15,12 +17,15 @@ from kerbwire.errors import WireError
 FOLDER = app.FOLDER
 IDENTITY, CONFIG = FOLDER + "/identity.cbor", FOLDER + "/config.json"
 OUTBOX = FOLDER + "/outbox"
+REGISTER, HELD = FOLDER + "/lamp", FOLDER + "/held"  # of a lamp: kerbnode.lamp.register, kerbnode.lamp.evidence
 MANIFEST = "/bundle.json"
+DRAFT = ".tmp"  # behind the name of a file that is being written, by Device.write and by the node
 
 COUNTERS = (FOLDER + "/counters.0", FOLDER + "/counters.1")
 _CRC_SIZE = 4
 _GENERATION, _LIFE = 0, 1  # of a slot of the counters
 _ACKED = 0  # of an outbox's state
+_REGISTER_KEYS, _WAITING, _LAST = set(range(6)), 1, 5
 # Prints [board, role, address, site] of the firmware and the identity that lie there, null for each that does not; of
 # the identity nothing else, so that no secret crosses the line.
 _WHO = f"""
@@ -87,6 +92,17 @@ def look(device: BoardPort, unique_id: str) -> Found:
     return Found(unique_id, board, role, node, site, waiting)
 
 
+@contextmanager
+def running_again(device: BoardPort) -> Generator[None]:
+    """Where the work with a board raises, its program is left running: it may be a node in service."""
+    try:
+        yield
+    except Exception:
+        with suppress(DeviceError):
+            device.reset()
+        raise
+
+
 def counted(records: int) -> str:
     return f"{records} record" + ("s" if records != 1 else "")
 
@@ -112,13 +128,18 @@ def _waiting(device: BoardPort) -> int:
     lives = sorted((slot[_GENERATION], slot[_LIFE]) for slot in slots if _LIFE in slot and _GENERATION in slot)
     if not lives:
         return 0
-    folder = f"{OUTBOX}/{lives[-1][1].hex()}/"
+    life = lives[-1][1]
+    return _in_outbox(device, there, f"{OUTBOX}/{life.hex()}/") + _at_lamp(device, there, life)
+
+
+def _in_outbox(device: BoardPort, there: Mapping[str, int], folder: str) -> int:
     state = _checked(device.read(folder + "state")) if folder + "state" in there else {}
     acked: list[tuple[int, int]] = state.get(_ACKED, [])
     names = [path.removeprefix(folder) for path in there if path.startswith(folder)]
     firsts = sorted(int(name, 16) for name in names if re.fullmatch("[0-9a-f]{8}", name))
     waiting = 0
-    for first, after in zip(firsts, [*firsts[1:], None], strict=True):
+    for place, first in enumerate(firsts):
+        after = firsts[place + 1] if place + 1 < len(firsts) else None
         if after is not None and any(low <= first and after <= end for low, end in acked):
             continue
         count = scan(device.read(f"{folder}{first:08x}"))[0]
@@ -126,13 +147,38 @@ def _waiting(device: BoardPort) -> int:
     return waiting
 
 
+def _at_lamp(device: BoardPort, there: Mapping[str, int], life: bytes) -> int:
+    """What a lamp has yet to put into its outbox: its quarters of an hour, and what it showed after an error."""
+    quarters = _checked(device.read(REGISTER)).get(_WAITING) if REGISTER in there else None
+    count = len(cast("list[Any]", quarters)) if isinstance(quarters, list) else 0
+    held = _value(device.read(HELD)) if HELD in there else None
+    if isinstance(held, list) and len(cast("list[Any]", held)) == 2:
+        of, items = cast("tuple[bytes, list[Any]]", held)
+        count += sum(of == life or not item[1] for item in items)  # those of another life it takes on if they have UTC
+    return count
+
+
+def without_records(register: bytes) -> bytes | None:
+    """A lamp's register with what belongs to the luminaire (hours, energy, baseline, habits) and nothing of its node's
+    life: no record, and no moment of the last one. None: the node could not read it either."""
+    fields = _checked(register)
+    if set(fields) != _REGISTER_KEYS:
+        return None
+    body = cbor.encode(fields | {_WAITING: [], _LAST: 0})
+    return body + crc32(body).to_bytes(_CRC_SIZE, "big")
+
+
 def _checked(data: bytes) -> dict[int, Any]:
     """The map of a checked file (kerbnode.flash); empty where it is torn or another thing."""
+    value = _value(data)
+    return cast("dict[int, Any]", value) if isinstance(value, dict) else {}
+
+
+def _value(data: bytes) -> object:
     body, crc = data[:-_CRC_SIZE], data[-_CRC_SIZE:]
     if crc32(body) != int.from_bytes(crc, "big"):
-        return {}
+        return None
     try:
-        value = cbor.decode(body)
+        return cbor.decode(body)
     except WireError:
-        return {}
-    return cast("dict[int, Any]", value) if isinstance(value, dict) else {}
+        return None

@@ -176,6 +176,18 @@ def check_board(port: str, board: str, role: str, strings: Sequence[str]) -> Non
             )
 
 
+def check_site(strings: Sequence[str], site: str) -> None:
+    """OrderError where a link names another site than the node's: nobody would listen where it speaks."""
+    for text in strings:
+        scheme, _, rest = text.partition(":")
+        named = rest.partition("?")[0].removeprefix("//").partition("/")[2]
+        if scheme in ("mqtt", "mqtts") and named not in ("", site):
+            raise OrderError(
+                f"the link {text[:80]!r} names the site {named}, and the node is of {site}",
+                f"leave the site out, or write /{site}",
+            )
+
+
 def read_wifi(path: Path) -> tuple[str, str]:
     """Network and password: the two lines of a file that only its owner can read. OrderError, ProvisionError."""
     lines = _private(path).splitlines()

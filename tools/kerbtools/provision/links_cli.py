@@ -14,8 +14,8 @@ from kerbtools.device import Device, DeviceError
 from kerbtools.provision import relink, shell, trial
 from kerbtools.provision.cli import access_from, add_links, found_ports
 from kerbtools.provision.errors import OrderError, ProvisionError
-from kerbtools.provision.found import Found, counted, look
-from kerbtools.provision.many import cause_of, running_again
+from kerbtools.provision.found import Found, counted, look, running_again
+from kerbtools.provision.many import cause_of
 from kerbtools.provision.shell import show
 
 
@@ -71,6 +71,7 @@ def _links(options: argparse.Namespace) -> int:
             _tell(row)
     good = sum("error" not in row for row in rows)
     sound = all(tried["verdict"] != "fail" for row in rows for tried in row.get("tried", ()))
+    sound = sound and not any(row.get("untried") or row.get("stopped") for row in rows)
     done = "have their links" if changes else "are shown"
     show(options, {"v": 1, "boards": rows}, f"{good} of {len(rows)} boards {done}")
     return 0 if good == len(rows) and sound else 1
@@ -90,11 +91,15 @@ def _change(
 
     done = relink.relink(device, there, files, tries=not options.no_self_test, say=say)
     row |= {"links": list(done.links), "changed": list(done.changed), "removed": list(done.removed)}
-    row["tried"] = [asdict(tried) for tried in done.tried]
+    row |= {"tried": [asdict(tried) for tried in done.tried], "untried": done.untried, "stopped": done.stopped}
     for tried in done.tried:
         say(trial.told(tried))
     if any(tried.verdict == "fail" for tried in done.tried):
         say("written all the same: if its network is out of range here, look again where the node hangs: kerb selftest")
+    if done.untried is not None:
+        say(f"written all the same, but its links could not be tried: {done.untried}; see: kerb selftest")
+    if done.stopped:
+        say("it did not take the reset: press its reset button")
 
 
 def _tell(row: dict[str, Any]) -> None:

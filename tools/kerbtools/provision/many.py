@@ -2,9 +2,9 @@
 
 import threading
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import repeat
 
@@ -14,7 +14,7 @@ from kerbtools.device import Device, DeviceError
 from kerbtools.device.selftest import Row
 from kerbtools.provision.commission import NO_ACCESS, Prepared, SelfTest, commission, prepare
 from kerbtools.provision.errors import OrderError, ProvisionError
-from kerbtools.provision.found import Found, look
+from kerbtools.provision.found import Found, look, running_again
 from kerbtools.provision.links import Access
 from kerbtools.provision.order import Order
 from kerbtools.provision.street import Streets
@@ -89,7 +89,10 @@ def run(
                 stack.callback(opened.device.close)
             else:
                 results[port] = fail(port, None, opened)
-        given = assign({port: bench.found for port, bench in benches.items()})
+        with ExitStack() as untouched:
+            for bench in benches.values():
+                untouched.enter_context(running_again(bench.device))
+            given = assign({port: bench.found for port, bench in benches.items()})
         prepared: dict[str, Prepared] = {}
         # Addresses follow the lines, those that were asked for first: a free one must not be one of them.
         for port, order in sorted(given.items(), key=lambda item: (item[1].address is None, item[1].line)):
@@ -113,6 +116,8 @@ def run(
 
         results |= {result.port: result for result in pool.map(work, list(prepared))}
         for port in benches.keys() - given.keys():
+            with suppress(DeviceError):
+                benches[port].device.reset()  # it may be a node in service
             error = OrderError("nothing is left for this board to become", "add a line for it, or unplug it")
             results[port] = fail(port, None, error)
     return [results[port] for port in ports]
@@ -160,17 +165,6 @@ def is_done(registry: Registry, order: Order) -> bool:
     )
 
 
-@contextmanager
-def running_again(device: Device) -> Generator[None]:
-    """Where the work with a board raises, its program is left running: it may be a node in service."""
-    try:
-        yield
-    except Exception:
-        with suppress(DeviceError):
-            device.reset()
-        raise
-
-
 def cause_of(error: Exception) -> tuple[str, str]:
     """(cause, hint) of an error of ours, whichever tree it is from."""
     cause = getattr(error, "cause", None) or getattr(error, "message", None) or str(error)
@@ -183,7 +177,8 @@ def _open(port: str, wait_s: float) -> "_Bench | Exception":
     except DeviceError as error:
         return error
     try:
-        return _Bench(port, device, look(device, device.facts().unique_id))
+        with running_again(device):
+            return _Bench(port, device, look(device, device.facts().unique_id))
     except (DeviceError, ProvisionError) as error:
         device.close()
         return error

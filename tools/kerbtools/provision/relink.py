@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from typing import cast
 
 from kerbgate.registry import HEARD, Registry, provisioning
+from kerbtools.device.errors import DeviceError
 from kerbtools.device.selftest import Row
 from kerbtools.provision import trial
 from kerbtools.provision.errors import NotReady, OrderError
-from kerbtools.provision.found import FOLDER, BoardPort, Found
-from kerbtools.provision.links import LEARNT, LINKS, SECRETS, Access, check_board, read_links
+from kerbtools.provision.found import DRAFT, FOLDER, BoardPort, Found
+from kerbtools.provision.links import LEARNT, LINKS, SECRETS, Access, check_board, check_site, read_links
 
 _SERIAL = ("serial:",)  # of a board without links.json
-_DRAFT = ".tmp"  # of Device.write
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,21 @@ class Present:
 
 @dataclass(frozen=True, slots=True)
 class Relinked:
-    """What became of it. changed, removed: names of files, `links.json` among them. tried: a row a link."""
+    """What became of it. changed, removed: names of files, `links.json` among them. tried: a row a link. untried: why
+    they could not be tried, though they were to be; stopped: the board did not take its reset."""
 
     before: tuple[str, ...]
     links: tuple[str, ...]
     changed: tuple[str, ...]
     removed: tuple[str, ...]
     tried: Sequence[Row] = ()
+    untried: str | None = None
+    stopped: bool = False
 
 
 def present(device: BoardPort) -> Present:
     """The links of a board and their files. DeviceError."""
-    known = {path + end for path in (LINKS, LEARNT, *SECRETS) for end in ("", _DRAFT)}
+    known = {path + end for path in (LINKS, LEARNT, *SECRETS) for end in ("", DRAFT)}
     paths = frozenset(device.files(FOLDER)) & known
     return Present(_read(device) if LINKS in paths else _SERIAL, paths)
 
@@ -83,9 +86,10 @@ def check_node(port: str, found: Found, site: str | None, registry: Registry | N
 
 def plan(port: str, found: Found, there: Present, access: Access) -> dict[str, bytes | None]:
     """What is to lie on the board, by path; None: nothing. What is not named stays. OrderError, NotReady."""
-    assert found.node is not None
+    assert found.node is not None and found.site is not None
     links = access.links or read_links(there.links)
     check_board(port, found.board, found.role, links)
+    check_site(links, found.site)
     uses = {name.partition(":")[0] for name in links}
     if access.brings and not uses & {"mqtt", "mqtts"}:
         raise OrderError(
@@ -110,7 +114,7 @@ def relink(
 ) -> Relinked:
     """Write the files of a plan, try the links, and let the node go on. tries: open each link once.
 
-    NotReady, DeviceError: run it again to mend.
+    NotReady, DeviceError: run it again to mend. Once all is written and read back nothing of it is raised any more.
     """
     wanted = {path: data for path, data in files.items() if data is not None}
     former = device.digests(*wanted)
@@ -118,14 +122,23 @@ def relink(
     removed = [path for path, data in files.items() if data is None and path in there.paths]
     for path in sorted(changed, key=lambda path: path == LINKS):  # the links themselves last: what they need is there
         device.write(path, wanted[path])
-    drafts = [path for path in there.paths if path.endswith(_DRAFT)]
+    drafts = [path for path in there.paths if path.endswith(DRAFT)]
     for path in (*removed, *drafts, LEARNT):
         device.remove(path)
     _verify(device, wanted, removed)
     say("the files of its links are written and read back")
-    tried = trial.run(device) if tries else ()
-    device.reset()
-    return Relinked(there.links, tuple(json.loads(wanted[LINKS])), _names(changed), _names(removed), tried)
+    tried: Sequence[Row] = ()
+    untried, stopped = None, False
+    try:
+        tried = trial.run(device) if tries else ()
+    except DeviceError as error:
+        untried = str(error)
+    try:
+        device.reset()
+    except DeviceError:
+        stopped = True
+    links = tuple(json.loads(wanted[LINKS]))
+    return Relinked(there.links, links, _names(changed), _names(removed), tried, untried, stopped)
 
 
 def _verify(device: BoardPort, wanted: Mapping[str, bytes], removed: Sequence[str]) -> None:
