@@ -195,7 +195,7 @@ def test_a_ping_to_a_lamp_and_to_a_bin(world: World, capsys: pytest.CaptureFixtu
     assert "node 2 sleeps" in said and "its next report" in said
     world.say(2)  # with the ack of this report it gets the ping, and answers
     with listening(world):
-        assert kerb(["ping", "2", *config]) == 0, "the same ping is waited for"
+        assert kerb(["ping", "2", *config, "--wait", "60s"]) == 0, "the same ping is waited for"
     assert "node 2 answered" in capsys.readouterr().out
     assert kerb(["ping", "78", *config]) == 1
     assert "is quarantined" in capsys.readouterr().err

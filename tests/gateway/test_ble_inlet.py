@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -158,21 +159,30 @@ def test_a_deaf_radio_is_told_from_a_quiet_street(world: World, monkeypatch: pyt
         phone = open_link(world.air, 5, site=STRANGER)
         phone._advertisement = b"\x02\x01\x06"  # anybody's
         phone.start()
-        stop = asyncio.create_task(asyncio.to_thread(phone.wait, 15000))
-        async with running(inlet, Desk()):
-            await soon(lambda: inlet.counters.connected, "it scans")
-            await asyncio.sleep(1.5)
-            assert inlet.counters.connected, "a phone is heard: the street is quiet, the radio is not deaf"
-            air.deaf = True
-            await soon(lambda: not inlet.counters.connected, "deaf")
-            assert "hears nobody any more" in (inlet.counters.last_error or "")
-            assert "antenna" in (inlet.counters.last_error or "")
-            await asyncio.sleep(1.0)
-            assert not inlet.counters.connected, "until it hears"
-            air.deaf = False
-            await soon(lambda: inlet.counters.connected, "it hears again")
-        await stop
-        phone.close()
+        heard_enough = threading.Event()
+
+        def advertise() -> None:
+            while not heard_enough.is_set():
+                phone.wait(500)
+
+        stop = asyncio.create_task(asyncio.to_thread(advertise))
+        try:
+            async with running(inlet, Desk()):
+                await soon(lambda: inlet.counters.connected, "it scans")
+                await asyncio.sleep(1.5)
+                assert inlet.counters.connected, "a phone is heard: the street is quiet, the radio is not deaf"
+                air.deaf = True
+                await soon(lambda: not inlet.counters.connected, "deaf")
+                assert "hears nobody any more" in (inlet.counters.last_error or "")
+                assert "antenna" in (inlet.counters.last_error or "")
+                await asyncio.sleep(1.0)
+                assert not inlet.counters.connected, "until it hears"
+                air.deaf = False
+                await soon(lambda: inlet.counters.connected, "it hears again")
+        finally:
+            heard_enough.set()
+            await stop
+            phone.close()
 
     asyncio.run(main())
 
