@@ -129,6 +129,12 @@ def test_links_are_shown_and_tried(emulated_board: Boards, kerb: Kerb, registry:
     assert there(board, links.LINKS) == ["ble:", "serial:"]
 
 
+def planned(device: Device):
+    """(what is there, what is to be written) for a fresh Wi-Fi password."""
+    there_now = relink.present(device)
+    return there_now, relink.plan(device.port, look(device, "ab"), there_now, access(FRESH))
+
+
 @pytest.mark.soak  # time is real while somebody talks over USB, and nobody answers for 25 s
 def test_a_link_that_cannot_be_had_is_told_and_stays_written(
     emulated_board: Boards, kerb: Kerb, registry: Registry, tmp_path: Path
@@ -137,8 +143,7 @@ def test_a_link_that_cannot_be_had_is_told_and_stays_written(
     in_service(board, kerb, private(tmp_path / "wifi", f"street\n{FORMER}\n"))
     power_on(board)
     with Device.open(board.usb_path) as device:
-        there_now = relink.present(device)
-        files = relink.plan(device.port, look(device, "ab"), there_now, access(FRESH))
+        there_now, files = planned(device)
         waits = threading.Thread(target=board.world.advance, args=(60,))
         (row,) = relink.relink(device, there_now, files, say=lambda _: waits.start()).tried
         waits.join()
@@ -154,8 +159,7 @@ def test_a_board_that_goes_before_its_links_were_tried_has_them(
     in_service(board, kerb, private(tmp_path / "wifi", f"street\n{FORMER}\n"))
     power_on(board)
     with Device.open(board.usb_path) as device:
-        present = relink.present(device)
-        files = relink.plan(device.port, look(device, "ab"), present, access(FRESH))
+        present, files = planned(device)
         device.timeout_s = ANSWER_S
         done = relink.relink(device, present, files, say=lambda _: board.cut_power())
     assert done.changed == ("wifi.json",) and done.untried and done.stopped and not done.tried
