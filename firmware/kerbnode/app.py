@@ -1,4 +1,4 @@
-"""A bin node's start: which wake this is, its sleep, and its errors. main() is what a board runs.
+"""A node's start: its role; and of a bin which wake this is, its sleep, and its errors. main() is what a board runs.
 
 Most wakes only take the temperature (kerbnode.bin.heat), most others only sample (kerbnode.bin.wake), and load little;
 what is left is kerbnode.bin.node's. An error at the top ends in a bounded deep sleep, never in a tight loop; a board
