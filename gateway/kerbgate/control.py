@@ -71,7 +71,11 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            while line := await asyncio.wait_for(reader.readline(), REQUEST_TIMEOUT_S):
+            while True:
+                async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                    line = await reader.readline()
+                if not line:
+                    return
                 writer.write(json.dumps(await self._answer(line)).encode() + b"\n")
                 await writer.drain()
         except ValueError:  # a line over MAX_REQUEST

@@ -92,11 +92,12 @@ class Air(Time):
             self.waiting += self.says.pop(0)
         return len(data)
 
-    def read(self, count):
+    def readinto(self, buffer):
         if self.waiting is None:
-            return b""
-        data, self.waiting = self.waiting[:count], self.waiting[count:]
-        return data or None
+            return 0
+        data, self.waiting = self.waiting[: len(buffer)], self.waiting[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data) or None
 
     def close(self):
         self.open -= 1

@@ -15,9 +15,10 @@ from gateway_harness import SITE, Broker, Council, GatewayProcess, closing_all, 
 from kerbgate.errors import InletError
 from kerbgate.inlets import Route, open_inlet
 from kerbgate.inlets.ble import BleInlet
-from kerbgate.inlets.ble_radio import choose, fault
+from kerbgate.inlets.ble_radio import Radio, choose, fault
 from kerbtools.emulator import World
 from kerbtools.emulator.ble_air import BleAir
+from kerbtools.emulator.ble_central import BumbleScanner
 from kerbwire import gatt
 
 STRANGER = "moor"
@@ -187,6 +188,28 @@ def test_a_deaf_radio_is_told_from_a_quiet_street(world: World, monkeypatch: pyt
     asyncio.run(main())
 
 
+def test_an_inlet_ends_though_what_is_below_drops_its_cancellation() -> None:
+    """As asyncio.wait_for of Python 3.11 does where its result comes with it."""
+
+    async def main() -> None:
+        begun = asyncio.Event()
+
+        class Scanner(BumbleScanner):
+            async def start(self) -> None:
+                begun.set()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.sleep(60)
+
+        inlet = BleInlet("ble:", Radio("the adapter", {"backend": Scanner, "hci": ""}, {}, lambda: True))
+        task = asyncio.create_task(inlet.run(Desk()))
+        await begun.wait()
+        task.cancel()
+        assert await asyncio.wait({task}, timeout=10) == ({task}, set())
+        assert task.cancelled()
+
+    asyncio.run(main())
+
+
 def test_who_forges_and_replays_changes_nothing_and_does_not_keep_others_out(
     tmp_path: Path, broker: Broker, council: Council, world: World
 ) -> None:
@@ -213,20 +236,32 @@ def test_who_forges_and_replays_changes_nothing_and_does_not_keep_others_out(
         attacker._advertisement = gatt.advertisement(1, SITE)
         attacker.start()
         assert attacker.wait(15_000)
-        for frame in heard:
-            attacker.send(frame)
-            attacker.send(frame[:-1] + bytes((frame[-1] ^ 1,)))
-            attacker.send(os.urandom(40))
-        attacker.receive(500)
+
+        def refused(*reasons: str) -> int:
+            counts = gateway.status()["inlets"][0]["refused"]
+            return sum(count for reason, count in counts.items() if not reasons or reason in reasons)
+
+        def attack(frame: bytes, *reasons: str) -> None:
+            """Say it until the gateway has heard and refused it: a busy machine loses connections."""
+            before = refused(*reasons)
+
+            def is_refused() -> bool:
+                attacker.send(frame)
+                attacker.receive(100)
+                return refused(*reasons) > before
+
+            until(is_refused, f"refused for one of {reasons or 'any reason'}: {frame.hex()}")
+
+        for frame in heard[:2]:
+            attack(frame, "duplicate", "replay")
+            attack(frame[:-1] + bytes((frame[-1] ^ 1,)), "unsealed")
+            attack(os.urandom(40))
         node.take(8, 1_772_323_200 + 8 * 3600)
         walker = Walker(lambda: open_link(world.air, 2), node)  # while the attacker holds the only place
         join_all([walker], 40)
         attacker.close()
         until(lambda: set(council.records) == taken_ids([node]), "every record is at the council")
         assert council.changed == []
-        status = gateway.status()["inlets"][0]
-        assert status["refused"].get("unsealed", 0) + status["refused"].get("malformed", 0) >= len(heard)
-        assert status["refused"].get("duplicate", 0) + status["refused"].get("replay", 0) >= 1
         assert gateway.stop() == 0
 
 

@@ -66,7 +66,9 @@ class Mqtt:
         self._socket: "Any" = None
         self._raw: "Any" = None  # what a TLS socket wraps
         self._poll: "Any" = None
-        self._input = b""
+        self._input = bytearray(MAX_PACKET + 3)  # made once: a heap that is nearly full has no such piece later
+        self._room = memoryview(self._input)
+        self._filled = 0
         self._output = []  # packets, whole but for the first: TLS wants to be given the same bytes again
         self._stuck = 0  # since when the socket takes nothing, if something waits
         self._came = False  # something, with the last step
@@ -293,23 +295,27 @@ class Mqtt:
 
     def _read(self):
         """Take what has come, packet by packet."""
-        data = self._socket.read(MAX_PACKET)
-        if data == b"":
+        count = self._socket.readinto(self._room[self._filled :])
+        if count == 0:
             raise OSError("it closed the connection")
-        self._came = bool(data)
-        self._input += data or b""
-        while len(self._input) >= 2:
-            length, at = self._input[1], 2
+        self._came = bool(count)
+        self._filled += count or 0
+        come = self._input
+        while self._filled >= 2:
+            length, at = come[1], 2
             if length & 0x80:
-                if len(self._input) < 3:
+                if self._filled < 3:
                     break
-                length, at = length & 0x7F | self._input[2] << 7, 3
+                length, at = length & 0x7F | come[2] << 7, 3
             if length > MAX_PACKET:
                 raise OSError("no packet of ours")  # what follows it cannot be found either
-            if len(self._input) < at + length:
+            end = at + length
+            if self._filled < end:
                 break
-            packet, kind = self._input[at : at + length], self._input[0]
-            self._input = self._input[at + length :]
+            packet, kind = bytes(self._room[at:end]), come[0]
+            self._filled -= end
+            if self._filled:
+                come[: self._filled] = come[end : end + self._filled]
             self._heard = self._hal.ticks_ms()
             self._take(kind, packet)
 
@@ -416,7 +422,7 @@ class Mqtt:
         if self._names:
             self._names.end()
         self._socket = self._raw = self._poll = None
-        self._input = b""
+        self._filled = 0
         self._output = []
 
 

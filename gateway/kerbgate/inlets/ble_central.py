@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from bleak import BleakClient, BleakScanner
@@ -87,6 +87,18 @@ class Tally:
     lost: int = 0
     noise: int = 0
     scans: int = 0
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    """asyncio.timeout around what bleak does. A cancellation that is lost below is raised here: asyncio.wait_for of
+    Python 3.11 drops one that comes with its result (cpython#86296), and an inlet would never end."""
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    async with asyncio.timeout(seconds):
+        yield
+    if task and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Central:
@@ -166,14 +178,14 @@ class Central:
 
     async def _start(self, scanner: BleakScanner) -> None:
         try:
-            async with asyncio.timeout(2 * STEP_S):
+            async with _within(2 * STEP_S):
                 await scanner.start()
         except Exception as error:  # bleak lets through what D-Bus raises: the edge to the adapter
             raise fault(self._radio.name, error) from error
 
     async def _stop(self, scanner: BleakScanner) -> None:
         with contextlib.suppress(Exception):  # it is let go of either way, and the next start says what is wrong
-            async with asyncio.timeout(STEP_S):
+            async with _within(STEP_S):
                 await scanner.stop()
 
     async def _look(self) -> None:
@@ -287,7 +299,7 @@ class Central:
 
         try:
             try:
-                async with asyncio.timeout(CONNECT_S + STEP_S):
+                async with _within(CONNECT_S + STEP_S):
                     await client.connect()
             finally:
                 self._joined(peer)
@@ -296,13 +308,13 @@ class Central:
             place = client.services.get_characteristic(gatt.DOWN)
             if place is None:
                 raise InletError(f"{peer.address} has another service", "it is no node of ours")
-            async with asyncio.timeout(2 * STEP_S):
+            async with _within(2 * STEP_S):
                 await client.start_notify(gatt.UP, notified)
                 await client.write_gatt_char(place, bytes((self._listens,)), response=True)
             await self._write(client, place, peer)
         finally:
             with contextlib.suppress(Exception):  # it may be gone, and then it is what is wanted
-                async with asyncio.timeout(STEP_S):
+                async with _within(STEP_S):
                     await client.disconnect()
 
     async def _write(self, client: BleakClient, place: BleakGATTCharacteristic, peer: Peer) -> None:
@@ -314,7 +326,7 @@ class Central:
                 size = min(max(place.max_write_without_response_size, MIN_NOTIFICATION), MAX_NOTIFICATION)
                 while peer.down:
                     for part in split(peer.down.popleft(), number, size):
-                        async with asyncio.timeout(STEP_S):
+                        async with _within(STEP_S):
                             await client.write_gatt_char(place, part, response=False)
                     number += 1
                 peer.has_down.clear()

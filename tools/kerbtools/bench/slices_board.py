@@ -124,9 +124,10 @@ class Board:
     def write(self, data):
         return len(data)
 
-    def read(self, count):
-        data, self.waiting = self.waiting[:count], self.waiting[count:]
-        return data or None
+    def readinto(self, buffer):
+        data, self.waiting = self.waiting[: len(buffer)], self.waiting[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data) or None
 
     def SPI(self, *_, **__):
         return self
