@@ -168,6 +168,17 @@ def pytest_configure(config: pytest.Config) -> None:
     wire_schema.watch()
 
 
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Pack what most boards run before many processes need it at once: they find it in the cache."""
+    config = session.config
+    if config.getoption("dist", "no") == "no" or hasattr(config, "workerinput"):
+        return
+    program = "import sys; from kerbtools import bundle; bundle.contents(*sys.argv[1:])"
+    packing = [subprocess.Popen([sys.executable, "-c", program, "pico_w", role]) for role in ("bin", "lamp")]
+    for process in packing:
+        process.wait(MICROPYTHON_TIMEOUT_S)
+
+
 def pytest_collection_finish() -> None:
     """The firmware collects garbage at every wake: let it not go through all that pytest has loaded each time."""
     gc.collect()

