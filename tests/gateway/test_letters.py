@@ -75,9 +75,9 @@ class Desk:
     def change(self, apply: Any) -> None:
         done: list[Any] = []
         assert self.rig.store.submit(Change(apply, START * 1000), done.append)
-        outcomes = self.rig._deliveries.get(timeout=20)
-        for made, outcome in outcomes:
-            made(outcome)
+        while not done:  # a batch of the store may have been about something else
+            for made, outcome in self.rig._deliveries.get(timeout=20):
+                made(outcome)
         assert done[0].verdict == "committed"
 
     def write(self, notes: Sequence[int], change: int = 1, due: int = START, outlet: str = "council") -> None:
