@@ -37,7 +37,7 @@ lint: .venv/stamp-dev $(STUBS:%=.venv-stubs/%/stamp-$(STUBS_VERSION))  ## ruff, 
 	done
 	$(BIN)/lint-imports
 
-bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|ble|faults|levels|gateway|links|lora|alarms|district|gateways|lighting|street|lampheap|lampfaults|field|tools|all, ARGS=--json)
+bench: .venv/stamp-dev  ## the figures behind every claim (PART=wire|node|power|faults|levels|gateway|ble|links|district|alarms|lighting|street|lampheap|lampfaults|lora|slices|restore|field|tools|gateways|all, ARGS=--json)
 	@$(BIN)/kerb bench $(PART) $(ARGS)
 
 soak: .venv/stamp-dev .venv-oracle/stamp  ## long seeded sweeps: kills, power cuts, fuzzing
