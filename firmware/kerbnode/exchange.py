@@ -73,13 +73,18 @@ class Exchange:
         return True
 
     def events(self):
-        """Send the events that wait. False: an answer stayed out, now or before."""
+        """Send the events that wait, in a crowded outbox behind the records that are older. False: an answer stayed
+        out, now or before."""
         if self._session.state != sessions.REST:
             return False
         for _ in range(self._settings["reports_per_wake"]):
             found = self._outbox.next_event()
             if not found or not self._pace.may_send(False, True):
                 break
+            if self._outbox.is_crowded:
+                run = self._outbox.next_run(1)
+                if run and run[0][0] < found[0] and self._pace.may_send():
+                    found = None
             if not self._transact(found):
                 self._pace.silent()
                 return False

@@ -14,6 +14,7 @@ from kerbwire.errors import WireError
 
 CRC_SIZE = 4
 ENOTDIR = 20  # which MicroPython's errno does not name
+PIECE = 128  # bytes of a file that is read in pieces
 MAX_FILE = 4096  # bytes of a file that is read whole: one flash block, and what a board's heap bears
 
 
@@ -33,13 +34,14 @@ def read(path, strict=False):
 def digest(path):
     """The SHA-256 of a file of any length; 32 zero bytes if it cannot be read."""
     running = hashlib.sha256()
+    piece = memoryview(bytearray(PIECE))
     try:
         with open(path, "rb") as file:
             while True:
-                data = file.read(512)
-                if not data:
+                count = file.readinto(piece)
+                if not count:
                     return running.digest()
-                running.update(data)
+                running.update(piece[:count])
     except OSError:
         return bytes(32)
 

@@ -14,7 +14,7 @@ from kerbwire.channels import FILL
 from kerbwire.flights import Flights
 
 EVENT = 7  # items of an event's array
-MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, which costs sending it again
+MAX_RANGES = 16  # acknowledged stretches; beyond it the newest is forgotten, and sent again: see `is_crowded`
 
 STATE = "state"
 
@@ -96,6 +96,12 @@ class Outbox:
             if count:
                 return self._record(segment, count - 1)
         return None
+
+    @property
+    def is_crowded(self):
+        """What is acknowledged lies in nearly as many stretches as are kept: until the oldest that waits has filled a
+        hole between them, the ack of something newer may find no place, and it would be sent for ever."""
+        return len(self._acked) >= MAX_RANGES - 1
 
     def next_event(self):
         """(number, item) of the oldest event that waits, one in flight last; or None."""

@@ -6,7 +6,7 @@ from kerbnode.bin.pace import Pace
 from kerbnode.clock import Clock
 from kerbnode.counters import Counters
 from kerbnode.exchange import Exchange
-from kerbnode.outbox import Outbox
+from kerbnode.outbox import MAX_RANGES, Outbox
 from kerbwire import messages
 from kerbwire.epochs import Epochs
 from kerbwire.messages import Ack, Hello
@@ -187,6 +187,26 @@ def test_a_backlog_goes_in_full_reports_and_leaves_less_than_one():
     assert bench.committed() == list(range(96))
     assert bench.outbox.pending(100) == 14
     assert [len(m.records) for m in bench.gateway.messages[2:]] == [24, 24, 24, 24]
+
+
+def test_events_among_records_that_wait_are_said_once_however_many_there_are():
+    """A node that starts again and again has a record and an event each time, and each ack is a stretch of its own."""
+    bench = Bench(Gateway(UTC)).confirmed()
+    for start in range(2 * MAX_RANGES):
+        bench.take(1)
+        bench.outbox.append(bench.counters.take_index(), [UTC + 7200 * start + 60, 0, {}, 5, 1, 0, b""])
+        bench.wake()
+        bench.pace.spent = 0
+        while bench.outbox.next_event():
+            assert bench.exchange.events() and len(bench.air.sent) < 4
+        assert len(bench.outbox._acked) < MAX_RANGES
+    assert len([line for line in bench.journal.all if line[:2] == ("sent", "event")]) == 2 * MAX_RANGES
+    assert bench.gateway.trouble == []
+    assert 0 < bench.outbox.pending(100) < MAX_RANGES
+    again = Outbox(folder() + "/outbox", 64, bench.counters.declare_gap)
+    bench.outbox.save()
+    again.open(bench.counters.life)
+    assert again.next_event() is None
 
 
 def test_a_wake_sends_a_bounded_number_of_reports_and_a_day_of_frames():

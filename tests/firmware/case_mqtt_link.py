@@ -149,6 +149,31 @@ def test_packets_may_come_in_any_parts():
     assert link.receive(0) == frame
 
 
+def test_the_longest_packet_has_room_and_what_is_behind_it_too():
+    air = Air()
+    link = a_link(air)
+    link.send(b"x")
+    frame = bytes(mqttsession.MAX_PACKET - len(DOWN))
+    longest = b"\x30\x80\x04" + DOWN + frame
+    air.waiting = longest + longest + b"\x30\x18" + DOWN + b"one"
+    assert [link.receive(30) for _ in range(3)] == [frame, frame, b"one"]
+    assert link.noise == 0 and link.state == mqttsession.READY
+
+
+def test_half_a_packet_of_a_lost_connection_is_not_the_begin_of_the_next_one():
+    air = Air(says=(CONNACK, SUBACK) * 2)
+    link = a_link(air)
+    link.send(b"x")
+    air.waiting = b"\x30\x1a" + DOWN[:9]
+    assert link.receive(0) is None
+    air.waiting = None  # closed
+    assert link.receive(0) is None and link.failures == 1
+    air.waiting = b""
+    assert link.open()
+    air.waiting = b"\x30\x18" + DOWN + b"one"
+    assert link.receive(0) == b"one" and link.noise == 0
+
+
 def test_what_is_no_frame_for_this_node_is_noise():
     air = Air()
     link = a_link(air)

@@ -313,9 +313,9 @@ class Mqtt:
             if self._filled < end:
                 break
             packet, kind = bytes(self._room[at:end]), come[0]
-            self._filled -= end
-            if self._filled:
-                come[: self._filled] = come[end : end + self._filled]
+            left = self._filled - end
+            self._room[:left] = self._room[end : end + left]
+            self._filled = left
             self._heard = self._hal.ticks_ms()
             self._take(kind, packet)
 
