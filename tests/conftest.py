@@ -21,6 +21,7 @@ from hypothesis import HealthCheck, settings
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 VECTORS = TESTS / "vectors"
+CACHE = ROOT / ".pytest_cache" / "xdg"  # of the suite, beside its user's own
 MICROPYTHON_HEAP = "4M"  # cases test behaviour; heap bars have tests of their own
 MICROPYTHON_TIMEOUT_S = 100
 # Files that take longest go first, so that at the end no core waits for one of them (make test hands out whole files).
@@ -165,6 +166,7 @@ def _fresh(config: pytest.Config, name: str) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    os.environ["XDG_CACHE_HOME"] = str(CACHE)
     wire_schema.watch()
 
 
@@ -175,8 +177,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         return
     program = "import sys; from kerbtools import bundle; bundle.contents(*sys.argv[1:])"
     packing = [subprocess.Popen([sys.executable, "-c", program, "pico_w", role]) for role in ("bin", "lamp")]
-    for process in packing:
-        process.wait(MICROPYTHON_TIMEOUT_S)
+    try:
+        for process in packing:
+            process.wait(MICROPYTHON_TIMEOUT_S)
+    except subprocess.TimeoutExpired:  # then each packs for itself
+        pass
+    finally:
+        for process in packing:
+            process.kill()
 
 
 def pytest_collection_finish() -> None:

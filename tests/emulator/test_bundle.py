@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 
@@ -91,40 +92,51 @@ def test_what_was_built_is_kept_and_what_is_not_whole_is_built_anew(tmp_path, mo
     whole = kept.read_bytes()
     monkeypatch.setattr(bundle, "_built", lambda *_, **__: {"built": b"anew", bundle.NAMES: b"{}"})
     assert bundle.contents("pico_w", "modem") == first
-    for torn in (whole[:-1], whole[:64], b"", whole.replace(b"bundle.json", b"bundle.jsen")):
+    strange = [b"", b"[]", b"{", b'{"a": 1}', b'{"a": "x"}', b"\xff"]
+    strange = [hashlib.sha256(text).hexdigest().encode() + b"\n" + text for text in strange]
+    for torn in (whole[:-1], whole[:64], b"", whole.replace(b"bundle.json", b"bundle.jsen"), *strange):
         kept.write_bytes(torn)
         assert bundle.contents("pico_w", "modem") == {"built": b"anew"}
         kept.write_bytes(whole)
         assert bundle.contents("pico_w", "modem") == first
 
 
+def test_a_process_that_runs_other_sources_than_lie_there_keeps_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(bundle, "_LOADED_S", Path(bundle.__file__).stat().st_mtime)
+    assert bundle.contents("pico_w", "modem") and not list(tmp_path.iterdir())
+
+
 def test_whatever_a_bundle_comes_from_has_its_part_in_the_key(tmp_path):
-    """One file of each kind; that two files do not stand for one, and that a name counts."""
-    origins = {str(path.relative_to(boards.boards_folder().parent)) for path in bundle._origins()}
+    """One file of each kind; that a name counts, and that two files do not stand for one."""
     assert {
-        "protocol/kerbwire/frame.py", "firmware/kerbnode/bin/node.py", "firmware/rootfs/main.py", "boards/parts.toml",
-        "boards/pico_w/board.toml", "tools/kerbtools/bundle.py", "tools/kerbtools/slim.py",
-        "tools/kerbtools/pack/names.py", "tools/kerbtools/boards/roles.py",
-    } <= origins  # fmt: skip
+        "kerbwire/frame.py", "kerbnode/bin/node.py", "rootfs/main.py", "boards/parts.toml", "boards/pico_w/board.toml",
+        "bundle.py", "bundle_cache.py", "slim.py", "pack/names.py", "facts/roles.py",
+    } <= set(bundle._origins())  # fmt: skip
     one, two = tmp_path / "one", tmp_path / "two"
     keys = set()
-    for words, texts in ((["a"], ("x", "y")), (["a"], ("xy", "")), (["b"], ("x", "y")), (["a", "x"], ("", "y"))):
+    for words, names, texts in (
+        (["a"], "pq", "xy"), (["a"], "pr", "xy"), (["a"], "pq", ("xy", "")), (["b"], "pq", "xy"), (["a", "x"], "pq", "xy"),
+    ):  # fmt: skip
         one.write_text(texts[0])
         two.write_text(texts[1])
-        keys.add(bundle_cache.key(words, [one, two]))
-    assert len(keys) == 4
+        keys.add(bundle_cache.key(words, dict(zip(names, (one, two), strict=True))))
+    assert len(keys) == 5
 
 
 def test_a_cache_is_bounded_and_not_needed(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     for number in range(bundle_cache.MOST + 3):
-        name = bundle_cache.key([str(number)], [])
-        assert bundle_cache.kept(name, lambda number=number: {"a": bytes([number])}) == {"a": bytes([number])}
+        bundle_cache.write(f"{number:064x}", {"a": bytes([number])})
+    assert bundle_cache.read(f"{number:064x}") == {"a": bytes([number])}
     assert len(list((tmp_path / "kerbstone" / "bundles").iterdir())) == bundle_cache.MOST
     nowhere = tmp_path / "file"
     nowhere.write_text("")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(nowhere))
-    assert bundle_cache.kept("0" * 64, lambda: {"a": b"b"}) == {"a": b"b"}
+    for place in (str(nowhere), "relative"):
+        monkeypatch.setenv("XDG_CACHE_HOME", place)
+        bundle_cache.write("0" * 64, {"a": b"b"})
+        assert bundle_cache.read("0" * 64) is None
+    assert not Path("relative").exists()
 
 
 def test_an_unknown_role_and_a_module_that_does_not_compile(tmp_path):

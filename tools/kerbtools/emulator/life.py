@@ -312,7 +312,7 @@ class Life:
         return max(0, until_us - self._world.now_us()), until_us - self._hardware.started_us
 
     def _sleep_lightly(self, until_us: int) -> None:
-        self._release()  # no UART hears in it: whatever is still to be answered is not waited for
+        self._release()  # a chip that sleeps lightly hears nothing: whatever is still to be answered is not waited for
         begin_us = self._world.now_us()
         self._hardware.ledger.enter("lightsleep", begin_us)
         try:
