@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kerbtools.bench import airtime, ours, workload
+from kerbtools.bench import airtime, ours, slices, workload
+from kerbtools.emulator import interpreter
 
 SEEDS = 2
 MESSAGE_KEYS = {
@@ -109,3 +110,7 @@ def test_expected_transmissions_of_a_lossless_and_a_lossy_link() -> None:
     assert airtime.expected_sends(3, 0.0) == ([1.0, 1.0, 1.0], 1.0)
     (sent,), delivered = airtime.expected_sends(1, 0.5, most=2)
     assert sent == pytest.approx(1.75) and delivered == pytest.approx(0.75)
+
+
+def test_what_a_lamp_loads_late_is_loaded_from_its_bundle() -> None:
+    assert {row["work"] for row in slices._loads(interpreter.command())} == {f"load {name}" for name in slices.LOADED}

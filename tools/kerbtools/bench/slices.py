@@ -32,7 +32,7 @@ LOADED = (
 _LOAD = f"""
 import time, json
 import kerbnode.app
-import kerbnode.lamp.node
+import kerbnode.lampnode
 took = {{}}
 for name in {LOADED!r}:
     begin = time.ticks_us()
@@ -85,8 +85,10 @@ def _loads(command: Sequence[str]) -> Iterator[dict[str, object]]:
                 timeout=_TIMEOUT_S,
                 check=False,
             )
-            told = done.stderr.strip()[-300:]
-            for name, us in json.loads(done.stdout or "{}").items():
+            if not done.stdout.startswith("{"):
+                told = (done.stdout + done.stderr).strip()[-300:]
+                break
+            for name, us in json.loads(done.stdout).items():
                 found.setdefault(name, []).append(us)
     for name, times in found.items():
         yield _row(f"load {name}", 1, min(times), min(times))
