@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ FORMER, FRESH = "lanterns and lamps", "a new broom 2026"
 STREET = "mqtt://10.0.0.2/harbour"
 ANSWER_S = 1.0
 Boards = Callable[..., Board]
+Plan = dict[str, bytes | None]
 
 
 def private(path: Path, text: str) -> Path:
@@ -129,10 +131,14 @@ def test_links_are_shown_and_tried(emulated_board: Boards, kerb: Kerb, registry:
     assert there(board, links.LINKS) == ["ble:", "serial:"]
 
 
-def planned(device: Device):
-    """(what is there, what is to be written) for a fresh Wi-Fi password."""
-    there_now = relink.present(device)
-    return there_now, relink.plan(device.port, look(device, "ab"), there_now, access(FRESH))
+@contextmanager
+def at_hand(board: Board, kerb: Kerb, tmp_path: Path) -> Iterator[tuple[Device, relink.Present, Plan]]:
+    """A node in service: its port, what is there, and what is to be written for a fresh Wi-Fi password."""
+    in_service(board, kerb, private(tmp_path / "wifi", f"street\n{FORMER}\n"))
+    power_on(board)
+    with Device.open(board.usb_path) as device:
+        there_now = relink.present(device)
+        yield device, there_now, relink.plan(device.port, look(device, "ab"), there_now, access(FRESH))
 
 
 @pytest.mark.soak  # time is real while somebody talks over USB, and nobody answers for 25 s
@@ -140,10 +146,7 @@ def test_a_link_that_cannot_be_had_is_told_and_stays_written(
     emulated_board: Boards, kerb: Kerb, registry: Registry, tmp_path: Path
 ) -> None:
     board = emulated_board("pico_w")
-    in_service(board, kerb, private(tmp_path / "wifi", f"street\n{FORMER}\n"))
-    power_on(board)
-    with Device.open(board.usb_path) as device:
-        there_now, files = planned(device)
+    with at_hand(board, kerb, tmp_path) as (device, there_now, files):
         waits = threading.Thread(target=board.world.advance, args=(60,))
         (row,) = relink.relink(device, there_now, files, say=lambda _: waits.start()).tried
         waits.join()
@@ -156,10 +159,7 @@ def test_a_board_that_goes_before_its_links_were_tried_has_them(
     emulated_board: Boards, kerb: Kerb, registry: Registry, tmp_path: Path
 ) -> None:
     board = emulated_board("pico_w")
-    in_service(board, kerb, private(tmp_path / "wifi", f"street\n{FORMER}\n"))
-    power_on(board)
-    with Device.open(board.usb_path) as device:
-        present, files = planned(device)
+    with at_hand(board, kerb, tmp_path) as (device, present, files):
         device.timeout_s = ANSWER_S
         done = relink.relink(device, present, files, say=lambda _: board.cut_power())
     assert done.changed == ("wifi.json",) and done.untried and done.stopped and not done.tried

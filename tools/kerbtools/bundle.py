@@ -196,7 +196,7 @@ def build(board: str, role: str, target: Path, *, readable: bool = False) -> Pat
     source is missing or does not compile.
     """
     files = _kept(board, role, readable=readable)
-    names_of = files.pop(NAMES)
+    names_told = files.pop(NAMES)
     files[PACKAGE] = _package(files)
     if target.exists():
         shutil.rmtree(target)
@@ -204,7 +204,7 @@ def build(board: str, role: str, target: Path, *, readable: bool = False) -> Pat
         place = target / path
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(data)
-    target.with_name(target.name + NAMES).write_bytes(names_of)
+    target.with_name(target.name + NAMES).write_bytes(names_told)
     return target
 
 
@@ -235,8 +235,8 @@ def _kept(board: str, role: str, *, readable: bool = False) -> dict[str, bytes]:
     files = bundle_cache.read(key)
     if files is None:
         files = _built(board, role, readable=readable)
-        is_loaded_since = all(path.stat().st_mtime < _LOADED_S for path in origins.values())
-        if is_loaded_since and key == bundle_cache.key(words, _origins()):  # else this process runs other sources
+        is_older = all(path.stat().st_mtime < _LOADED_S for path in origins.values())
+        if is_older and key == bundle_cache.key(words, _origins()):  # else this process runs other sources
             bundle_cache.write(key, files)
     return files
 

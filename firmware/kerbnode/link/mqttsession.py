@@ -23,9 +23,7 @@ JOIN_MS = 12000  # of that, for the access point
 RESOLVE_MS = 9000  # for a name's address: kerbnode.link.lookup is through before
 ANSWER_MS = 5000  # of the broker, to any one packet
 TLS_MS = 15000  # of a handshake: an RP2040 computes for some seconds
-SOUND_MS = (
-    60000  # a connection that lasts for so long, or carries a frame, is sound: a broker may take a node and drop it
-)
+SOUND_MS = 60000  # a connection that lasts so long, or carries a frame, is sound: a broker may drop whom it took
 LAST_MS = 1000  # at the end, for the PUBACK of the last frame
 KEEPALIVE_S = 60
 POLL_MS = 10  # between two looks
